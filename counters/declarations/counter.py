@@ -104,6 +104,11 @@ class Counter:
         )
 
     @cached_property
+    def single_key(self) -> str | None:
+        """The holder's attribute, if a single one holds the primary key of the other."""
+        return self.foreign_key[0] if len(self.foreign_key) == 1 else None
+
+    @cached_property
     def predicate(self) -> Predicate | None:
         """The condition of `where`, for an image."""
         return None if self.where is None else Predicate(self.source, self.where)
@@ -149,9 +154,19 @@ class Counter:
         obj = memory.get(self.relationship.key)
         if obj is not None:
             return instance_state(obj)
-        return self.named_parent(
-            {name: memory.get(name, defaults[name]) for name in self.foreign_key}
-        )
+        return self.key_in_memory(memory, defaults)
+
+    def key_in_memory(self, memory: RowValues, defaults: RowValues) -> Key | None:
+        """Return the key of the parent that an object names.
+
+        :param defaults: the values of what the object has no value for.
+        """
+        name = self.single_key
+        if name is not None:
+            part = memory[name] if name in memory else defaults.get(name)
+            return None if part is None else (part,)
+        row = {key: memory.get(key, defaults.get(key)) for key in self.foreign_key}
+        return self.named_parent(row)
 
     def is_exact(self, row: RowValues, dialect: Dialect) -> bool:
         """Return whether the database will hold the amount of `image` just as it is."""
@@ -172,8 +187,8 @@ class Counter:
         """Return the key of the parent that a row names, whether or not it meets the condition."""
         if row is None:
             return None
-        if len(self.foreign_key) == 1:
-            part = row[self.foreign_key[0]]
+        if self.single_key is not None:
+            part = row[self.single_key]
             return None if part is None else (part,)
         key = tuple([row[name] for name in self.foreign_key])
         return None if None in key else key

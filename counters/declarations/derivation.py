@@ -117,14 +117,16 @@ class _Listeners:
 
     def before_insert(self, mapper: Any, connection: object, state: InstanceState[Any]) -> None:
         """Compute the target of a new row, where that has not been done."""
-        value = state.dict.get(self.source, NO_VALUE)
+        memory, note = state.dict, state.info.pop(self.note, None)
+        value = memory.get(self.source, NO_VALUE)
+        if note is not None and _is_noted(note, value, memory.get(self.target, NO_VALUE)):
+            return
         if value is NO_VALUE:
             value = self._source_default(state)
             if takes_over_row(mapper, state):
                 # The INSERT becomes an UPDATE, which would leave the old row's source as it is.
                 set_attribute(state.obj(), self.source, value)
-        if not self._is_derived_of(state, value):
-            self._derive(state, value)
+        self._derive(state, value)
         state.info.pop(self.note, None)
 
     def before_update(self, mapper: Any, connection: object, state: InstanceState[Any]) -> None:
@@ -157,12 +159,8 @@ class _Listeners:
 
     def _is_derived_of(self, state: InstanceState[Any], value: Any) -> bool:
         """Return whether the target in memory is known to have been computed from `value`."""
-        source, result = state.info.get(self.note, (NO_VALUE, NO_VALUE))
-        return (
-            source is value
-            and isinstance(value, IMMUTABLE)
-            and state.dict.get(self.target, NO_VALUE) is result
-        )
+        note, result = state.info.get(self.note), state.dict.get(self.target, NO_VALUE)
+        return note is not None and _is_noted(note, value, result)
 
     def _expected(self, state: InstanceState[Any]) -> Any:
         value = state.dict[self.source]
@@ -188,6 +186,11 @@ class _Listeners:
             f"{self.derived} is computed from {self.derived.source_name} and cannot be set to "
             f"another value: leave it out, and set {self.derived.source_name}."
         )
+
+
+def _is_noted(note: tuple[Any, Any], value: Any, result: Any) -> bool:
+    """Return whether a result was computed from a value, which is the same since then."""
+    return note[0] is value and note[1] is result and isinstance(value, IMMUTABLE)
 
 
 def _default_of(derived: Computation) -> Callable[[Any], Any]:

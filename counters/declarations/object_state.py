@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from types import NoneType
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.orm import InstanceState, Mapper
 from sqlalchemy.orm.base import NO_VALUE
 from sqlalchemy.sql.elements import ClauseElement
 
 from .mapped_rows import Key, key_names
+
+_VALUES = frozenset({bool, datetime, int, NoneType, str, UUID})
+"""Types that most values have, and no expression."""
 
 
 def identity(state: InstanceState[Any]) -> Key:
@@ -53,4 +59,6 @@ def is_known(state: InstanceState[Any], key: str) -> bool:
 
 def is_expression(value: Any) -> bool:
     """Return whether only the database knows what `value` comes to."""
+    if type(value) in _VALUES:
+        return False
     return isinstance(value, ClauseElement) or hasattr(value, "__clause_element__")

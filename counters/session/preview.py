@@ -51,13 +51,13 @@ def _listen_to(
     def on_set(
         state: InstanceState[Any], value: Any, old: Any, initiator: Any, key: Any = None
     ) -> Any:
-        if state.session_id is None and not by_object:
+        if not by_object and _finds_no_parent(state):
             loaded = state.dict
             for relationship in relationships:
                 if relationship in loaded:
                     break
             else:
-                return value  # still being made: it names its parent by key, and nobody can look
+                return value  # It names its parent by a key, of which there is no object.
         for group in groups:
             show(registry, group, state, {name: value})
         return value
@@ -69,6 +69,14 @@ def _listen_to(
     as_is = {"raw": True, "retval": True, "include_key": True}
     event.listen(attribute, "set", on_set, propagate=True, **as_is)
     event.listen(attribute, "remove", on_remove, propagate=True, **as_is)
+
+
+def _finds_no_parent(state: InstanceState[Any]) -> bool:
+    """Return whether an object has no session yet, or one in which nothing is loaded."""
+    if state.session_id is None:
+        return True
+    session = state.session
+    return session is not None and not session.identity_map
 
 
 def show_added(registry: CounterRegistry, groups: Groups, state: InstanceState[Any]) -> None:

@@ -8,7 +8,7 @@ parents in the order of their keys, so that two units never deadlock over parent
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any
@@ -93,11 +93,12 @@ def _write_one(
     names: tuple[str, ...],
 ) -> dict[Key, Answer]:
     """Write one parent, the usual case, and so the one that is optimised."""
-    affected = tuple([c for c in counters if _affects(change, c)])
+    changed = _changed(change)
+    affected = tuple([counter for counter in counters if counter in changed])
     statement, parts, deltas = _update_one(mapper, names, affected)
     parameters = dict(zip(parts, key, strict=True))
     for name, counter in zip(deltas, affected, strict=True):
-        parameters[name] = _amount(change, counter)
+        (parameters[name],) = _amounts(counter, [change])
     rows = statement.fetch(connection, parameters)
     return {key: dict(zip(names, rows[0], strict=True))} if rows else {}
 
@@ -109,14 +110,17 @@ def _write_many(
     changes: dict[Key, Change],
     names: tuple[str, ...],
 ) -> dict[Key, Answer]:
-    affected = tuple(c for c in counters if any(_affects(change, c) for change in changes.values()))
+    changed = set[Any]().union(*map(_changed, changes.values()))
+    affected = tuple(counter for counter in counters if counter in changed)
     lock = connection.dialect.name != "sqlite"  # which locks the whole database
     width = len(mapper.primary_key)
     answers: dict[Key, Answer] = {}
     for keys in chunks(_in_order(mapper, changes), 2 * width + len(affected)):
         keep = len(keys) <= MAX_CACHED
-        listed = [(key, changes[key]) for key in keys]
-        values = [(*key, *[_amount(change, c) for c in affected]) for key, change in listed]
+        listed = [changes[key] for key in keys]
+        columns: list[Sequence[Any]] = [*zip(*keys, strict=True)]
+        columns += [_amounts(counter, listed) for counter in affected]
+        values = zip(*columns, strict=True)
         build = _update_many if keep else _update_many.__wrapped__
         size = 1 << (len(keys) - 1).bit_length() if keep else len(keys)
         statement, parameters = build(mapper, names, affected, size, lock)
@@ -131,9 +135,10 @@ def _write_many(
     return answers
 
 
-def _affects(change: Change, counter: Any) -> bool:
-    """Return whether the UPDATE changes `counter`; removed extremes are looked up after it."""
-    return bool(change.added.get(counter)) or counter in change.new_extreme
+def _changed(change: Change) -> set[Any]:
+    """Return the counters that the UPDATE changes; removed extremes are looked up after it."""
+    added = {counter for counter, amount in change.added.items() if amount}
+    return added | change.new_extreme.keys()
 
 
 def _is_in_doubt(counter: Any, change: Change) -> bool:
@@ -141,10 +146,11 @@ def _is_in_doubt(counter: Any, change: Change) -> bool:
     return counter in change.removed_extreme or change.is_recounted(counter)
 
 
-def _amount(change: Change, counter: Any) -> Any:
+def _amounts(counter: Any, changes: Iterable[Change]) -> list[Any]:
+    """Return what the changes of parents change a counter by."""
     if isinstance(counter, Additive):
-        return change.added.get(counter, 0)
-    return change.new_extreme.get(counter)
+        return [change.added.get(counter, 0) for change in changes]
+    return [change.new_extreme.get(counter) for change in changes]
 
 
 def _in_order(mapper: Mapper[Any], changes: dict[Key, Change]) -> list[Key]:

@@ -58,13 +58,14 @@ def _find_unnumbered(pending_changes: PendingChanges, counter: Number, changed: 
     """Return the objects that a flush has to number, by the parent that they will have."""
     session, session_state = pending_changes.session, pending_changes.session_state
     states = list(map(instance_state, session.new))
-    new = [state for state in states if counts_as(state.mapper, counter.source)]
+    mappers = {state.mapper for state in states}
+    sources = {mapper for mapper in mappers if counts_as(mapper, counter.source)}
+    parents = {mapper for mapper in mappers if counts_as(mapper, counter.parent)}
+    new = [state for state in states if state.mapper in sources]
     if not new and not changed:
         return {}
     new_parents = {
-        key_of(counter.parent, state): state
-        for state in states
-        if counts_as(state.mapper, counter.parent)
+        key_of(counter.parent, state): state for state in states if state.mapper in parents
     }
     places: Places = defaultdict(list)
     for state in sorted(new, key=lambda state: state.insert_order or 0):
@@ -99,7 +100,10 @@ def _will_count(counter: Number, state: InstanceState[Any], row: RowValues | Non
     if row is not None:
         written = counter.tracked & state.committed_state.keys() & state.dict.keys()
         values |= {name: state.dict[name] for name in written}
-    return not any(map(is_expression, values.values())) and counter.counts(values)
+    for value in values.values():
+        if is_expression(value):
+            return False
+    return counter.counts(values)
 
 
 def _moves(counter: Number, state: InstanceState[Any], place: Place) -> bool:
@@ -125,8 +129,8 @@ def _place(
             return None
         parent = instance_state(obj)
         return parent if parent.key is None else identity(parent)
-    key = counter.named_parent({part: memory.get(part) for part in counter.foreign_key})
-    return None if key is None else new_parents.get(key, key)
+    key = counter.key_in_memory(memory, {})
+    return key if key is None or not new_parents else new_parents.get(key, key)
 
 
 def _lock_parents_of_trees(

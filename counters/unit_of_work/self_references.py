@@ -102,4 +102,4 @@ def future_key(counter: Counter, state: InstanceState[Any]) -> Key | None:
         return None if key is None else tuple(key[1])
     if state.committed_state.keys().isdisjoint(counter.foreign_key):
         return None
-    return counter.named_parent({part: state.dict.get(part) for part in counter.foreign_key})
+    return counter.key_in_memory(state.dict, {})
