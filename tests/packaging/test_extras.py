@@ -65,7 +65,8 @@ def extra_of(module: str) -> str:
         return "server"
     if package == "pages":
         return "pages"
-    none = ("", "counters", "documentation", "errors", "extras", "setting_checks", "settings")
+    none = ("", "counters", "documentation", "error_codes", "errors")
+    none += ("extras", "setting_checks", "settings")
     return "" if package in none else "app"
 
 
