@@ -1,7 +1,7 @@
 // What the programs share: the server's address, content to read, and what was sent.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { once } from "node:events";
+import { EventEmitter, once } from "node:events";
 import { createServer, type AddressInfo } from "node:net";
 
 export const url = process.env["TALLIED_URL"] ?? assert.fail("TALLIED_URL names no server");
@@ -43,6 +43,21 @@ export function recordingFetch(): { sent: Sent[]; fetch: typeof fetch } {
     return response;
   };
   return { sent, fetch: record };
+}
+
+/** A fetch that keeps back the answer to a request with a text until `release()`. */
+export function holdingFetch(text: string) {
+  const bell = new EventEmitter();
+  const [answered, released] = [once(bell, "answered"), once(bell, "released")];
+  const hold: typeof fetch = async (input, init) => {
+    const response = await fetch(input, init);
+    if (response.ok && `${decodeURIComponent(String(input))} ${init?.body}`.includes(text)) {
+      bell.emit("answered");
+      await released;
+    }
+    return response;
+  };
+  return { fetch: hold, answered, release: () => bell.emit("released") };
 }
 
 /** The address of a server that drops every connection without a word. */

@@ -43,6 +43,7 @@ BESIDES = {
         "an APQ round trip",
         "top-level errors",
         "a viewer's comment is in the list, and in the viewer's numbers",
+        "a comment that a page has brought before its mutation is there once",
         "objects without an id are kept without a warning",
     },
     "relay": {

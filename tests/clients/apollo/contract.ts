@@ -15,6 +15,7 @@ import {
 import type { AddCommentMutation } from "../generated/graphql.js";
 import {
   discussion,
+  holdingFetch,
   numbered,
   recordingFetch,
   threads,
@@ -170,21 +171,6 @@ test("pagination backwards", async () => {
   assert.equal(page.pageInfo.hasPreviousPage, false);
   stop();
 });
-
-/** A fetch that keeps back the answer to a request with a text until `release()`. */
-function holdingFetch(text: string) {
-  const bell = new EventEmitter();
-  const [answered, released] = [once(bell, "answered"), once(bell, "released")];
-  const hold: typeof fetch = async (input, init) => {
-    const response = await fetch(input, init);
-    if (response.ok && `${decodeURIComponent(String(input))} ${init?.body}`.includes(text)) {
-      bell.emit("answered");
-      await released;
-    }
-    return response;
-  };
-  return { fetch: hold, answered, release: () => bell.emit("released") };
-}
 
 /** Add a comment to a thread, and to its lists in the cache. */
 const append = (client: ReturnType<typeof createClient>, threadId: string, message: string) =>

@@ -15,6 +15,7 @@ import {
 import type { CommentsQuery } from "../generated/graphql.js";
 import {
   discussion,
+  holdingFetch,
   numbered,
   recordingFetch,
   threads,
@@ -69,6 +70,22 @@ test("a viewer's comment is in the list, and in the viewer's numbers", async () 
   assert.deepEqual(comments(cached).messages, ["number 1", "number 2", "three more words"]);
   const author = client.readQuery(HEADER, {})?.data?.viewer?.author;
   assert.deepEqual([author?.commentCount, author?.wordCount], [1, 3]);
+});
+
+test("a comment that a page has brought before its mutation is there once", async () => {
+  const id = await discussion(1);
+  const { fetch, answered, release } = holdingFetch("mine");
+  const client = createClient(url, schema, fetch);
+  const list = { id, first: 5 };
+  await client.query(COMMENTS, list).toPromise();
+  const input = { threadId: id, authorName: "Grace", message: "mine" };
+  const mutation = client.mutation(ADD_COMMENT, { input }).toPromise();
+  await answered;
+  await client.query(COMMENTS, list, { requestPolicy: "network-only" }).toPromise();
+  release();
+  await mutation;
+  const cached = client.readQuery(COMMENTS, list) ?? assert.fail("the list is not there");
+  assert.deepEqual(comments(cached).messages, ["number 1", "mine"]);
 });
 
 test("objects without an id are kept without a warning", async () => {
