@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, Protocol
 from uuid import UUID
@@ -34,6 +34,7 @@ VALUE_LENGTH = 40
 """How many characters a value of the response is expected to have, if it is no message."""
 
 MESSAGE: Path = ("message",)
+ID: Path = ("id",)
 
 Items = Callable[[Rows], tuple[list[Any], ...]]
 
@@ -162,13 +163,17 @@ class Level:
         """Return the levels whose rows one statement may read, so that they share its columns."""
         return [self]
 
+    def read_paths(self) -> Iterable[Path]:
+        """Return the paths of the columns that the statement reads."""
+        return self.variables
+
     def finish(self) -> None:
         """Fix the columns, after the whole selection has been looked through.
 
         :raises Unsupported: for too many columns or related rows of one row.
         """
         family = self.family()
-        paths = list(dict.fromkeys(path for level in family for path in level.variables))
+        paths = list(dict.fromkeys(path for level in family for path in level.read_paths()))
         joins = len({path[:-1] for path in paths})
         if len(paths) > MAX_COLUMNS or joins > MAX_JOINS:
             raise Unsupported("too many related rows of one row")
@@ -178,7 +183,7 @@ class Level:
             )
         objects = {path for level in family for path in level.objects}
         for level in family:
-            level.fix(Selection.from_paths(paths or [("id",)]), objects)
+            level.fix(Selection.from_paths(paths or [ID]), objects)
         numbers = {level.number for level in family}
         for level in family:
             for child in level.children:
@@ -345,7 +350,7 @@ class RowLevel(Level):
         :param repeats: as of :meth:`count_texts`.
         """
         rows = await self._read(run, self._is_among, {"ids": ids}, repeats)
-        make, place = await self.prepare(run, rows, repeats), self.places["id",]
+        make, place = await self.prepare(run, rows, repeats), self.places[ID]
         objects = make(rows)[0]
         return {row[place]: each for row, each in zip(rows, objects, strict=True)}
 

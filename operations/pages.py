@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -21,7 +21,7 @@ from ..resolvers.pagination.statements import (
     select_pages,
 )
 from ..resolvers.selections import Path, table_of
-from .levels import MESSAGE, Items, Level, Pages
+from .levels import ID, MESSAGE, Items, Level, Pages
 from .run import Run
 from .statements import (
     BoundStatement,
@@ -50,8 +50,13 @@ class PageLevel(Level):
     def requested(self) -> RequestedFields:
         """Return the requested parts of the page."""
         return RequestedFields(
-            frozenset(), self.wants_cursors, self.wants_previous, self.wants_next
+            frozenset(), self.reads_cursors, self.wants_previous, self.wants_next
         )
+
+    @property
+    def reads_cursors(self) -> bool:
+        """Whether the statement reads the positions of rows."""
+        return self.wants_cursors
 
     def pattern(self) -> str:
         """Return the target of the generated loop, with the position of each row."""
@@ -144,6 +149,9 @@ class ChildPages(PageLevel):
     has_stored_parents: bool = field(init=False)
     """Whether the parents' ids are as SQLite has them."""
 
+    def read_paths(self) -> Iterable[Path]:
+        return [ID, *self.variables]  # None of it tells that a parent has no rows.
+
     async def load(
         self, run: Run, ids: Sequence[Any], repeats: int
     ) -> tuple[Mapping[Any, Any], Mapping[Any, int] | None]:
@@ -178,7 +186,7 @@ class ChildPages(PageLevel):
         """Return the pages of the rows that were read, by parent."""
         requested = self.requested()
         return {
-            id: split_page(rows, window, requested, self.width, is_child=True)
+            id: split_page(rows, window, requested, self.width, child_id=self.places[ID])
             for id, rows in rows_of.items()
         }
 
@@ -251,7 +259,7 @@ class ChildPages(PageLevel):
                 levels=levels,
             ),
             parameters,
-            lambda: [*self.stored, *self.sort_places, *([-1] if self.has_stored_parents else ())],
+            lambda: [*self.stored, *([-1] if self.has_stored_parents else ())],
         )
 
     def _is_among(self, column: Any) -> Any:

@@ -45,11 +45,9 @@ class TreePages(ChildPages):
         return [self, *(level for child in self.deeper() for level in child.family())]
 
     @property
-    def sort_places(self) -> Sequence[int]:
-        has_cursors = any(
-            isinstance(level, TreePages) and level.wants_cursors for level in self.family()
-        )
-        return () if has_cursors else (self.width, self.width + 1)
+    def reads_cursors(self) -> bool:
+        """Whether the statement reads the positions of rows, which any of its levels may need."""
+        return any(isinstance(level, TreePages) and level.wants_cursors for level in self.family())
 
     def levels(self, run: Run) -> list[TreePages]:
         """Return this level, and those below it that the same statement reads."""

@@ -57,7 +57,7 @@ async def read_pages(
         rows_of[row[-1]].append(row)
     width = len(selection.columns)
     return {
-        id: split_page(rows, window, requested, width, is_child=True).as_records(selection, window)
+        id: split_page(rows, window, requested, width, child_id=0).as_records(selection, window)
         async for id, rows in _in_slices(rows_of.items(), window.size)
     }
 
@@ -88,18 +88,19 @@ def split_page(
     requested: RequestedFields,
     width: int,
     *,
-    is_child: bool = False,
+    child_id: int | None = None,
 ) -> PageOfRows:
     """Return the page of what a statement of :mod:`.statements` has read.
 
     :param rows: in the window's direction, with one extra row if there are more.
     :param width: the number of the selected columns.
-    :param is_child: whether the page is one of several.
+    :param child_id: the place of the id, if the page is one of several.
     """
     precedes = bool(window.after) and requested.has_previous
     follows = bool(window.before) and requested.has_next
     around: Sequence[Any] = rows[0][width + 2 :] if precedes or follows else ()
-    if (is_child or around) and rows and rows[0][width + 1] is None:
+    id = width + 1 if around and child_id is None else child_id
+    if id is not None and rows and rows[0][id] is None:
         rows = ()  # It stands for the page itself.
     more = len(rows) > window.size
     rows = rows[: window.size]

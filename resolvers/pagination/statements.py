@@ -98,9 +98,9 @@ def select_pages(
 ) -> Select[Any]:
     """Return the query of the same page of the children of each parent that there is.
 
-    Its columns are those of the selection, then ``sort_key``, ``row_id``, the requested lookups as
-    of :func:`select_page`, and ``parent_id``. A parent without children has one row with a
-    ``row_id`` of None.
+    Its columns are those of the selection, then ``sort_key``, ``row_id`` and the lookups beyond the
+    page as of :func:`select_page`, and ``parent_id``. A parent without children has one row, with
+    an id of None.
 
     :param is_parent: returns the condition for the parents by the column of their ids.
     :param levels: for a table that refers to itself, how many levels of pages are read: with more
@@ -129,7 +129,8 @@ def select_pages(
         window.order.entity, parent.outerjoin(page, on), page.c.__getitem__
     )
     around = places.around(requested, is_child)
-    statement = select(*columns, *keys, *around, parent.c.id.label("parent_id"))
+    shown = [*keys, *around] if requested.cursors or around else []
+    statement = select(*columns, *shown, parent.c.id.label("parent_id"))
     if is_top is not None:
         statement = statement.where(is_top(parent.c.id))
     return places.sort(statement.select_from(source), *keys)

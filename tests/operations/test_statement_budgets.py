@@ -119,6 +119,21 @@ async def test_level_is_one_statement(database: Database, statements: Any, size:
     assert api.counts.executed + hidden.counts.executed == 2 * len(cases)
 
 
+@pytest.mark.parametrize("part", ["", "edges { cursor }", "pageInfo { endCursor }"])
+async def test_positions_are_read_for_cursors_only(
+    database: Database, statements: Any, part: str
+) -> None:
+    await fill(database, 1)
+    api = PlannedApi(database, RULES)
+    query = f"{{ threads {{ nodes {{ comments {{ nodes {{ message }} {part} }} }} }} }}"
+    for _ in range(2):
+        with statements() as executed:
+            answer = await api(query)
+        assert answer["data"]["threads"]["nodes"][0]["comments"]["nodes"]
+        columns = executed[1].partition("FROM")[0]
+        assert ("row_id" in columns) is bool(part)
+
+
 REPLIES = "replies(first: 3) {{ totalCount nodes {{ message {} {} }} }}"
 REACTIONS = "reactionGroups { kind count viewerHasReacted }"
 TREE = REPLIES.format(REACTIONS, REPLIES.format(REACTIONS, ""))
