@@ -148,16 +148,19 @@ class Context:
             prepare(unit)
             return await command(unit, access)
 
-        with self._track_task():
-            try:
-                if shared is not None and self.settings.group_commit:
-                    item = shared.draft(access)
-                    if item.may_share:
-                        return await self.database.group_commits.run(shared.work, item, prepare)
-                return await self.database.write(work)
-            except OutcomeUnknown:
-                self.is_outcome_unknown = True
-                raise
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._tasks.add(task)
+        try:
+            if shared is not None and self.settings.group_commit:
+                item = shared.draft(access)
+                if item.may_share:
+                    return await self.database.group_commits.run(shared.work, item, prepare)
+            return await self.database.write(work)
+        except OutcomeUnknown:
+            self.is_outcome_unknown = True
+            raise
+        finally:
+            self._tasks.discard(task)
 
     async def write_alone(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
         """Run a function as one unit of work."""

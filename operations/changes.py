@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from graphql.execution.values import VariableValues
@@ -51,18 +53,38 @@ class ChangedLevel(RowLevel):
         record = self.declaration.find(change)
         if record is None:
             return None
-        related = {name: find(change) for name, find in self.declaration.related.items()}
-        row = [_value(self.model, record, related, path) for path in self.places]
-        if any(value is _MISSING for value in row):
-            rows = await self._read(run, self._has_id, {"id": record["id"]})
-            if not rows:
-                raise Guard("changed row")
-            pairs = zip(row, rows[0], strict=True)
-            row = [read if value is _MISSING else value for value, read in pairs]
+        try:
+            row: Sequence[Any] = self._columns(record)
+        except KeyError:
+            row = await self._read_others(run, record, change)
         else:
             self.count_texts(run, [row])
         make = await self.prepare(run, [row])
         return make([row])
+
+    @cached_property
+    def _columns(self) -> Callable[[Record], Sequence[Any]]:
+        """Return the values of a row that has them all itself.
+
+        :raises KeyError: for another one.
+        """
+        names = [path[0] if len(path) == 1 else _MISSING for path in self.places]
+        if len(names) > 1:
+            return itemgetter(*names)
+        return lambda record: [record[name] for name in names]  # type: ignore[index]
+
+    async def _read_others(self, run: Run, record: Record, change: Any) -> Sequence[Any]:
+        """Return the values of a row, some of which are of related rows, or are to be read."""
+        related = {name: find(change) for name, find in self.declaration.related.items()}
+        row = [_value(self.model, record, related, path) for path in self.places]
+        if not any(value is _MISSING for value in row):
+            self.count_texts(run, [row])
+            return row
+        rows = await self._read(run, self._has_id, {"id": record["id"]})
+        if not rows:
+            raise Guard("changed row")
+        pairs = zip(row, rows[0], strict=True)
+        return [read if value is _MISSING else value for value, read in pairs]
 
 
 def _value(
@@ -140,7 +162,7 @@ class ChangeRoot(Root):
             context.outcome = Outcome(error=error)
             raise Guard("rejected change") from error
         context.outcome = Outcome(result)
-        return checked._replace(result=result)
+        return CheckedChange(checked.values, checked.client_mutation_id, checked.orders, result)
 
     async def load(self, run: Run, checked: CheckedChange) -> Any:
         change = checked.result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from binascii import b2a_base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -19,8 +19,11 @@ _DIGITS = [place for place, character in enumerate(_NO_ID) if character != "-"]
 _STORED = re.compile("(?:[0-9a-f]{32}\n)*")
 
 
-def encode_ids(type_name: str, keys: Iterable[Any]) -> dict[Any, str]:
+def encode_ids(type_name: str, keys: Sequence[Any]) -> dict[Any, str]:
     """Return :func:`~tallied.schema.ids.encode_id` of each key, for very many keys."""
+    if len(keys) == 1:
+        (key,) = keys
+        return {} if key is None else {key: encode_id(type_name, key)}
     unique = dict.fromkeys(keys)
     unique.pop(None, None)
     if len(unique) < 2:

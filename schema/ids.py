@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from binascii import a2b_base64, b2a_base64
+from functools import lru_cache
 from uuid import UUID
 
 from strawberry import ID
@@ -34,15 +35,27 @@ def decode_id(id: str, field: str, *type_names: str) -> tuple[str, UUID]:
     :param type_names: the accepted types.
     :raises BadUserInput: naming `field`, for any other value than an id of these types.
     """
-    type_name, text = split_id(id)
-    is_key = type_name in type_names and _KEY.fullmatch(text)
-    # Encoding it again rejects every other spelling of the same id.
-    if not is_key or encode_id(type_name, text) != id:
+    try:
+        return _parse(id, type_names)
+    except ValueError:
         raise BadUserInput(
             f"{field} is not the id of {' or '.join(map(_with_article, type_names))}; "
             f"pass an id that this API has handed out.",
             field=field,
-        )
+        ) from None
+
+
+@lru_cache(maxsize=2048)
+def _parse(id: str, type_names: tuple[str, ...]) -> tuple[str, UUID]:
+    """Return the type and the key of a global id; what it raises is not kept in the cache.
+
+    :raises ValueError: for any other value than an id of these types.
+    """
+    type_name, text = split_id(id)
+    is_key = type_name in type_names and _KEY.fullmatch(text)
+    # Encoding it again rejects every other spelling of the same id.
+    if not is_key or encode_id(type_name, text) != id:
+        raise ValueError(id)
     return type_name, UUID(text)
 
 

@@ -48,20 +48,28 @@ class InputField(NamedTuple):
     key_of: str = ""
     """The type whose global id the field holds; the resolver gets the key of the object."""
 
-    def read(self, value: Any, name: str) -> Any:
-        """Return the argument of the resolver for a value of the input.
+    def reader(self, name: str) -> Callable[[Any], Any] | None:
+        """Return what makes the argument of the resolver of a value of the input.
 
-        :raises NotFound: for a malformed id, as for an unknown one: there is no such record.
+        It raises NotFound for a malformed id, as for an unknown one: there is no such record.
+
+        :returns: None if that is the value itself.
         """
-        if not self.key_of or value is self.default or value is None:
-            return unset_to_none(value) if self.key_of else value
-        if isinstance(value, list):
-            return [self.read(item, name) for item in value]
+        if not self.key_of:
+            return None
         field = to_camel_case(name)
-        try:
-            return decode_id(value, field, self.key_of)[1]
-        except BadUserInput as error:
-            raise not_found(field) from error
+
+        def read(value: Any) -> Any:
+            if value is self.default or value is None:
+                return unset_to_none(value)
+            if isinstance(value, list):
+                return [read(item) for item in value]
+            try:
+                return decode_id(value, field, self.key_of)[1]
+            except BadUserInput as error:
+                raise not_found(field) from error
+
+        return read
 
 
 def key_field(type_name: str, description: str) -> InputField:
@@ -213,8 +221,11 @@ def change(
     payload_type = _derive(f"{type_name}Payload", payload, {})
     strawberry.type(payload_type, description=f"The payload of {camel_name}.")
 
+    readers = [(key, field.reader(key)) for key, field in fields.items()]
+
     def read(input: Any) -> list[Any]:
-        return [field.read(getattr(input, key), key) for key, field in fields.items()]
+        values = vars(input)
+        return [values[key] if read is None else read(values[key]) for key, read in readers]
 
     async def make(context: Context, values: Sequence[Any]) -> Any:
         if in_batches:
@@ -222,7 +233,7 @@ def change(
             return await resolver(context.write_alone, access, *values)
         own = None
         if shared is not None:
-            own = shared._replace(draft=lambda access: shared.draft(access, *values))
+            own = SharedChange(shared.work, lambda access: shared.draft(access, *values))
         return await context.write(lambda unit, access: resolver(unit, access, *values), own)
 
     async def resolve(self: Any, info: Info, input: Any) -> Any:
