@@ -53,13 +53,18 @@ def build_comment(author_name: str | None, message: str, **values: Any) -> Comme
 
     If one with a default of the server were missing, each INSERT would be built anew.
     """
-    comment = Comment(author_name=author_name, message=message, status=PUBLISHED, **values)
+    texts = {"author_name": author_name, "message": message, "status": PUBLISHED}
+    # Nobody has to know of a value that says nothing.
+    comment = Comment(**{k: value for k, value in (texts | values).items() if value is not None})
     memory = instance_dict(comment)
-    memory.update({**_UNSET, **memory})  # Nobody has to know of a value that says nothing.
+    memory.update({**_UNSET, **memory})
     return comment
 
 
 _UNSET: dict[str, Any] = {
+    "author_id": None,
+    "author_name": None,
+    "author_name_key": None,
     "edited_at": None,
     "revision": 1,
     "submission_key": None,
