@@ -10,17 +10,17 @@ from uuid import UUID
 
 import httpx
 import pytest
-from sqlalchemy import select
-from support.hidden_rows import UNAWARE, hide_new_rows, read_tables, write_tables
-from support.host import ADA, BOB, HEADER, Discreet, Host, key, titles
-from support.oracle_rows import fill
+from sqlalchemy import ColumnElement, select
+from support.hidden_rows import hide_new_rows, read_tables, write_tables
+from support.host import ADA, BOB, HEADER, MODERATOR, Host, key, titles
+from support.oracle_rows import VIEWERS, fill
 from support.statements import recorded
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database, UnitOfWork
-from tallied.host.policy import CommentContext
+from tallied.host.policy import CommentContext, Policy
 from tallied.host.targets import Target
-from tallied.models import Author, Reaction, ReactionTotal, Revision
+from tallied.models import Author, Reaction, ReactionTotal, Revision, Thread, WithdrawnText
 from tallied.models.base import new_id, now
 from tallied.pages import Pages
 from tallied.pages.views import PageSize
@@ -36,8 +36,11 @@ ACTIONS = {
 }
 
 
-class Open(Discreet):
-    """Everyone may read each history, and secret threads are for moderators."""
+class Open(Policy):
+    """Everyone may read each history, and nobody reads secret threads."""
+
+    def may_read(self, viewer: Viewer | None, thread: type[Thread]) -> ColumnElement[bool]:
+        return thread.title.not_like("Secret%")
 
     def may_read_history(self, viewer: Viewer | None, comment: CommentContext) -> bool:
         return True
@@ -88,8 +91,6 @@ class Visitor:
                     await views.read_latest_comments(*pair, first=2),
                     await views.read_latest_comments(*pair, author_id=author, first=100),
                     await views.read_reactions(*pair, comments),
-                    await views.read_history(*pair, comments),
-                    await views.read_withdrawn_texts(*pair, comments),
                     await views.read_unread(*pair, threads),
                     await views.read_counts(*pair, [("article", str(n)) for n in range(100)]),
                 ]
@@ -108,6 +109,15 @@ class Visitor:
                     ]
         return [*results, len(statements)]
 
+    async def read_texts(self, comments: Sequence[UUID]) -> list[Any]:
+        """Return what comments said before, and the number of statements."""
+        access = self.host.discussion.access(self.viewer)
+        with recorded(self.database.engine.sync_engine) as statements:
+            async with self.database.read() as connection:
+                history = await views.read_history(connection, access, comments)
+                withdrawn = await views.read_withdrawn_texts(connection, access, comments)
+        return [history, withdrawn, len(statements)]
+
     async def read_all(self, threads: Sequence[UUID], comments: Sequence[UUID]) -> list[Any]:
         opened = [await self.open(path) for path in paths(threads, comments)]
         return opened + await self.read(threads, comments)
@@ -123,7 +133,7 @@ def paths(threads: Sequence[UUID], comments: Sequence[UUID]) -> Iterator[str]:
 
 
 async def add_facts(database: Database, ids: Sequence[UUID]) -> None:
-    """Add a history and a reaction to each of these comments."""
+    """Add a history, a withdrawn text and a reaction to each of these comments."""
 
     async def work(unit: UnitOfWork) -> None:
         of_bob = select(Author.id).where(Author.subject == "8")
@@ -131,6 +141,9 @@ async def add_facts(database: Database, ids: Sequence[UUID]) -> None:
         for id in ids:
             unit.session.add_all(
                 [
+                    WithdrawnText(
+                        comment_id=id, message="Gone", status="published", withdrawn_at=now()
+                    ),
                     ReactionTotal(comment_id=id, kind="like"),
                     Reaction(comment_id=id, author_id=author, kind="like", created_at=now()),
                     Revision(
@@ -147,21 +160,25 @@ DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.exhaustive)]
 
 @pytest.mark.parametrize("backend", DATABASES)
 @pytest.mark.parametrize(
-    "viewer", [None, *(pytest.param(each, marks=pytest.mark.exhaustive) for each in UNAWARE[1:])]
+    "viewer", [None, *(pytest.param(each, marks=pytest.mark.exhaustive) for each in VIEWERS[1:])]
 )
 async def test_pages_and_views_tell_nothing_of_hidden_rows(
     database: Database, monkeypatch: pytest.MonkeyPatch, viewer: Viewer | None
 ) -> None:
+    """A moderator sees the same, but for the texts, which they may ask for."""
     monkeypatch.setattr("tallied.pages.forms.secrets.token_urlsafe", lambda size: "random")
     await fill(database, random.Random(2))
     tables, visitor = await read_tables(database), Visitor(database, viewer)
-    pending, *_, reply, hidden, _, secret, shown, thread = map(key, await hide_new_rows(database))
-    await add_facts(database, [pending, reply, hidden])
-    asked = [thread, secret], [pending, reply, hidden, shown]
-    answers = await visitor.read_all(*asked)
+    ids = [*map(key, await hide_new_rows(database))]
+    pending, _, deleted, *_, reply, hidden, _, secret, shown, thread = ids
+    await add_facts(database, [pending, deleted, reply, hidden])
+    asked = [thread, secret], [pending, deleted, reply, hidden, shown]
+    answers, texts = await visitor.read_all(*asked), await visitor.read_texts(asked[1])
     await write_tables(database, tables)
     for answer, expected in zip(answers, await visitor.read_all(*asked), strict=True):
         assert answer == expected
+    is_aware = viewer is not None and viewer.is_moderator
+    assert (texts != await visitor.read_texts(asked[1])) == is_aware
 
 
 @pytest.mark.parametrize("backend", DATABASES)
@@ -190,16 +207,26 @@ async def test_forms_about_hidden_comments_answer_as_of_none(database: Database)
     assert answers.count(answers[0]) == len(answers)
 
 
-async def test_hidden_comment_with_replies_is_without_words_on_pages(database: Database) -> None:
-    visitor = Visitor(database, BOB)
-    host = visitor.host
-    thread = await host.ada.thread("Engines")
+@pytest.mark.parametrize("state", ["Hidden", "Deleted"])
+async def test_withdrawn_comment_is_without_words_on_pages(database: Database, state: str) -> None:
+    """Its reply stays, and its words and its author are on no page and in no feed."""
+    host = Visitor(database, BOB).host
+    thread = await host.bob.thread("Engines")
     parent = await host.ada.comment(thread, "Unwanted words")
-    await host.discussion.add_comment(ADA, key(thread), "An answer", reply_to_id=key(parent))
-    await host.moderator.do("moderateComments", "comments { id }", ids=[parent], to="SPAM")
-    page = (await visitor.open(f"/threads/{key(thread)}"))[3]
-    assert "Hidden comment" in page
-    assert "/react" in page
-    assert f"{key(parent)}/react" not in page
-    feed = (await visitor.open(f"/threads/{key(thread)}/feed.atom"))[3]
-    assert feed.count("<entry>") == 1
+    await host.discussion.add_comment(BOB, key(thread), "An answer", reply_to_id=key(parent))
+    if state == "Hidden":
+        await host.moderator.do("moderateComments", "comments { id }", ids=[parent], to="SPAM")
+    else:
+        await host.ada.do("deleteComment", "comment { id }", commentId=parent)
+    for viewer in (None, ADA, BOB, MODERATOR):
+        visitor = Visitor(database, viewer)
+        for path in paths([key(thread)], [key(parent)]):
+            text = (await visitor.open(path))[3]
+            assert "Unwanted" not in text, path
+            assert f"{key(parent)}/react" not in text, path
+            signed_in = "Ada" if viewer is ADA else None
+            assert text.count("Ada") == text.count(f">{signed_in}<"), path
+            if path.endswith(f"{key(thread)}"):
+                assert f"{state} comment" in text
+            if path.endswith("feed.atom"):
+                assert text.count("<entry>") == 1

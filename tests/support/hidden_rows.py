@@ -21,7 +21,8 @@ from tallied.database import Database, UnitOfWork
 from tallied.execution.executor import PreparedOperation, Request
 from tallied.host.access import HostRules
 from tallied.models import Author, Base, Comment, Flag, Thread
-from tallied.models.base import new_id
+from tallied.models.base import new_id, now
+from tallied.models.comment import DELETED
 from tallied.schema.build import schema
 from tallied.schema.ids import decode_id, encode_id
 from tallied.settings import Settings
@@ -154,12 +155,23 @@ async def write_tables(database: Database, tables: Sequence[tuple[Any, Any]]) ->
     await database.write(work)
 
 
+_READABLE = (
+    select(Thread)
+    .where(Thread.comment_count > 2, Thread.title.not_like("Secret%"))
+    .order_by(Thread.id)
+)
+"""The threads that everyone may read, and that have comments."""
+
+
 async def hide_new_rows(database: Database) -> list[str]:
-    """Add comments that were never published, a hidden thread, and a flag; return their ids."""
+    """Add comments that are in no list, a hidden thread, and a flag; return their ids.
+
+    One of the comments is deleted, and stays below a reply that was never published.
+    """
 
     async def work(unit: UnitOfWork) -> list[str]:
         session = unit.session
-        thread = (await session.scalars(select(Thread).where(Thread.comment_count > 2))).first()
+        thread = (await session.scalars(_READABLE)).first()
         assert thread is not None
         shown = (
             await session.scalars(
@@ -171,16 +183,20 @@ async def hide_new_rows(database: Database) -> list[str]:
         secret = Thread(title="Secret plans", target_type="article", target_id="99")
         root, depth = shown.root_id or shown.id, shown.depth + 1
         reply = {"parent_id": shown.id, "root_id": root, "depth": depth}
+        gone = Comment(thread_id=thread.id, status=DELETED, deleted_at=now(), deleted_by="author")
+        answer = {"parent_id": gone.id, "root_id": gone.id, "depth": 1}
         new = [
             Comment(thread_id=thread.id, author_id=ada.id, status="pending"),
             Comment(thread_id=thread.id, author_name="Grace", status="spam"),
+            gone,
+            Comment(thread_id=thread.id, author_id=ada.id, status="pending", **answer),
             Comment(thread_id=thread.id, author_id=ada.id, status="rejected", **reply),
             Comment(thread_id=thread.id, author_name="Ada", status="pending", **reply),
             Comment(thread_id=secret.id, author_id=ada.id),
             Comment(thread_id=secret.id, author_name="Grace", status="pending"),
         ]
         for comment in new:
-            comment.message = "Hidden words"
+            comment.message = "" if comment is gone else "Hidden words"
         session.add(secret)
         await session.flush()
         session.add_all(new)
@@ -202,7 +218,7 @@ async def add_published(database: Database) -> list[str]:
 
     async def work(unit: UnitOfWork) -> list[str]:
         session = unit.session
-        thread = (await session.scalars(select(Thread).where(Thread.comment_count > 2))).first()
+        thread = (await session.scalars(_READABLE)).first()
         assert thread is not None
         ada = (await session.scalars(select(Author).where(Author.subject == "7"))).one()
         new = [
