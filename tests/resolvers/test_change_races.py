@@ -1,4 +1,4 @@
-"""Edits, reactions, marks and erasures against each other, and against deletions and moves.
+"""Changes of a discussion against each other: all that one may wait for, or find changed.
 
 Each race is forced in both orders: the first has written, and holds its transaction open; the
 second runs until it waits; then the first commits.
@@ -7,7 +7,6 @@ second runs until it waits; then the first commits.
 from __future__ import annotations
 
 from contextlib import nullcontext
-from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,167 +15,87 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from support.board import Board, Change, UnlockedSelect, race
-from support.host import ADA, BOB, Host, key
-from support.reply_trees import (
-    add_reply,
-    assert_sound,
-    change_tree,
-    read_rows,
-    read_texts,
-    read_values,
+from support.changes import (
+    CHANGES,
+    ON_TOMBSTONE,
+    Square,
+    as_ada,
+    assert_erased,
+    erase,
+    purge_all,
 )
+from support.host import ADA, BOB, Host, key
+from support.reply_trees import change_tree, read_rows, read_texts
 
-from tallied.auth.viewer import Viewer
 from tallied.database import Database, UnitOfWork
-from tallied.models import Author, Flag, Mark, Reaction, ReactionTotal, Revision
-from tallied.models.base import now
-from tallied.models.comment import DELETED
+from tallied.models import Author, Flag, Mark, ReactionTotal, Revision
 from tallied.models.counters import counters
 from tallied.resolvers import authors, erasure, marks, purge, reactions, revisions
-from tallied.resolvers.authors import delete_author
-from tallied.resolvers.comments import (
-    add_comment,
-    delete_comment,
-    edit_comment,
-    move_comment,
-    restore_comment,
-)
-from tallied.resolvers.erasure import erase_author
-from tallied.resolvers.flags import flag_comment
+from tallied.resolvers.comments import edit_comment, restore_comment
 from tallied.resolvers.marks import mark_read
-from tallied.resolvers.moderation import moderate_comments
-from tallied.resolvers.new_comment import NewComment
-from tallied.resolvers.reactions import add_reaction, remove_reaction
-from tallied.resolvers.threads import delete_thread, lock_thread
+from tallied.resolvers.reactions import add_reaction
 
-
-class Square(Board):
-    """A board with a comment of Bob's at its end, and a heart for it and for one of Ada's."""
-
-    async def fill(self) -> None:
-        await super().fill()
-        id = await add_reply(self.database, self.ids[3])
-        self.theirs = key(id)
-        for comment in (self.ids[2], id):
-            for client in (self.host.ada, self.host.bob):
-                await client.do("addReaction", "comment { id }", commentId=comment, kind="heart")
-        await self.host.ada.do("flagComment", "comment { id }", commentId=id, reason="SPAM")
-
-    async def assert_exact(self) -> None:
-        """Assert that nothing is left of what is deleted, and that all else fits together."""
-        rows = {row.id: row for row in (await read_rows(self.database)).values()}
-        async with self.database.sessions() as session:
-            revisions = (await session.scalars(select(Revision).order_by(Revision.number))).all()
-            answered = (await session.scalars(select(Reaction.comment_id))).all()
-        for revision in revisions:
-            row = rows[revision.comment_id]
-            assert row.status != DELETED
-            latest = [each for each in revisions if each.comment_id == row.id][-1]
-            assert latest.number == row.revision
-            assert latest.message == row.message or row.placeholder
-        assert not any(rows[id].status == DELETED for id in answered)
-        await assert_sound(self.database)
-        await self.host.assert_exact()
-
-
-def as_ada(board: Board) -> Any:
-    return board.host.discussion.access_as_host(ADA)
-
-
-def react(name: str, kind: str) -> Change:
-    return lambda board, unit: add_reaction(unit, as_ada(board), getattr(board, name), kind)
-
-
-def take_back(name: str) -> Change:
-    return lambda board, unit: remove_reaction(unit, as_ada(board), getattr(board, name), "heart")
-
-
-def flag(viewer: Viewer, name: str) -> Change:
-    async def change(board: Board, unit: UnitOfWork) -> None:
-        access = board.host.discussion.access_as_host(viewer)
-        await flag_comment(unit, access, getattr(board, name), "spam", note=f"by {viewer.name}")
-
-    return change
-
-
-async def approve(board: Any, unit: UnitOfWork) -> None:
-    """Close Ada's flag of Bob's comment."""
-    await moderate_comments(unit, board.access, [board.theirs], "published")
-
-
-async def purge_all(board: Board, unit: UnitOfWork) -> None:
-    await purge._purge_batch(unit, now() + timedelta(days=1), None, 10)
-
-
-async def erase(board: Board, unit: UnitOfWork) -> None:
-    await erase_author(lambda work: work(unit), board.access, board.author)
-
-
-CHANGES: dict[str, Change] = {
-    "edit": lambda board, unit: edit_comment(unit, as_ada(board), board.comment, "more"),
-    "moderate": lambda board, unit: moderate_comments(
-        unit, board.access, [board.comment], "rejected"
-    ),
-    "delete": lambda board, unit: delete_comment(unit, board.access, board.comment),
-    "move": lambda board, unit: move_comment(unit, board.access, board.comment, board.other),
-    "react": react("comment", "like"),
-    "take back": take_back("comment"),
-    "react to Bob": react("theirs", "like"),
-    "take back from Bob": take_back("theirs"),
-    "mark": lambda board, unit: mark_read(unit, as_ada(board), key(board.thread)),
-    "comment": lambda board, unit: add_comment(
-        unit, as_ada(board), key(board.thread), NewComment("word")
-    ),
-    "flag": flag(BOB, "comment"),
-    "flag Bob": flag(ADA, "theirs"),
-    "approve Bob": approve,
-    "reply": lambda board, unit: add_comment(
-        unit,
-        board.access,
-        key(board.thread),
-        NewComment("re ply", "Gast"),
-        reply_to_id=board.comment,
-    ),
-    "purge": purge_all,
-    "lock": lambda board, unit: lock_thread(unit, board.access, key(board.thread), True),
-    "erase": erase,
-    "delete author": lambda board, unit: delete_author(unit, board.access, board.author),
-    "delete thread": lambda board, unit: delete_thread(unit, board.access, key(board.thread)),
-}
 OPPONENTS = {
-    "edit": ("moderate", "delete", "move", "react", "take back", "flag", "reply"),
-    "react": ("moderate", "delete", "take back", "move", "flag", "reply"),
+    "edit": ("edit", "moderate", "delete", "move", "react", "take back", "flag", "reply"),
+    "react": ("react", "moderate", "delete", "take back", "move", "flag", "reply"),
     "take back": ("moderate", "delete", "move", "take back"),
-    "mark": ("comment", "reply", "move"),
-    "purge": ("delete", "moderate", "delete author"),
-    "lock": ("comment", "edit", "react", "flag", "moderate"),
+    "mark": ("mark", "comment", "reply", "move", "moderate", "delete", "restore"),
+    "purge": ("purge", "delete", "moderate", "delete author", "restore"),
+    "lock": (
+        *("lock", "comment", "reply", "edit", "move", "delete", "react", "take back", "flag"),
+        *("moderate", "mark"),
+    ),
+    "moderate": ("moderate", "move", "delete", "restore"),
+    "restore": ("restore", "edit", "reply", "react", "flag", "lock"),
+    "edit Bob": ("react to Bob", "take back from Bob", "flag Bob", "approve Bob"),
+    "hide Bob": (
+        *("hide Bob", "edit Bob", "react to Bob", "take back from Bob", "flag Bob", "approve Bob"),
+        "mark",
+    ),
+    "move Bob": (
+        *("move Bob", "hide Bob", "edit Bob", "react to Bob", "take back from Bob", "flag Bob"),
+        *("approve Bob", "mark"),
+    ),
+    "delete Bob": (
+        *("delete Bob", "move Bob", "hide Bob", "edit Bob", "react to Bob", "take back from Bob"),
+        *("flag Bob", "approve Bob", "comment", "mark"),
+    ),
+    "rename": ("rename", "comment", "edit", "mark", "lock"),
     "delete author": (
         *("comment", "reply", "edit", "move", "react", "take back", "flag", "flag Bob", "moderate"),
-        *("mark", "delete author", "lock"),
+        *("mark", "delete author", "lock", "restore", "rename"),
     ),
     "delete thread": (
-        *("comment", "reply", "edit", "react", "take back", "flag", "moderate", "mark", "purge"),
-        *("delete author", "delete thread", "lock"),
+        *("comment", "reply", "edit", "move", "react", "take back", "flag", "moderate", "mark"),
+        *("purge", "delete", "restore", "delete author", "delete thread", "lock", "hide Bob"),
     ),
     "erase": (
         *("comment", "reply", "edit", "move", "react to Bob", "take back from Bob", "flag"),
-        *("flag Bob", "moderate", "approve Bob", "mark", "purge", "lock", "erase"),
-        *("delete author", "delete thread"),
+        *("flag Bob", "moderate", "approve Bob", "edit Bob", "hide Bob", "move Bob", "delete Bob"),
+        *("restore", "rename", "mark", "purge", "lock", "erase", "delete author", "delete thread"),
     ),
 }
 PAIRS = [
-    pair
-    for name, others in OPPONENTS.items()
-    for other in others
-    for pair in dict.fromkeys(((name, other), (other, name)))
+    *(
+        pair
+        for name, others in OPPONENTS.items()
+        for other in others
+        for pair in dict.fromkeys(((name, other), (other, name)))
+    ),
+    *(("restore", name) for name in ON_TOMBSTONE),
 ]
 REFUSED = {
     **dict.fromkeys([("delete", name) for name in ("edit", "react", "take back")], "NOT_FOUND"),
     **dict.fromkeys([("moderate", name) for name in ("edit", "react", "take back")], "NOT_FOUND"),
-    ("delete thread", "mark"): "NOT_FOUND",
     ("erase", "edit"): "NOT_FOUND",
-    ("lock", "comment"): "LOCKED",
-    ("erase", "moderate"): "CONFLICT",
+    **dict.fromkeys([("lock", name) for name in ("comment", "reply", "rename")], "LOCKED"),
+    **dict.fromkeys([("erase", "moderate"), ("delete", "moderate")], "CONFLICT"),
+    **dict.fromkeys([("erase", "restore"), ("purge", "restore")], "NOT_RESTORABLE"),
+    **{("delete Bob", name): "NOT_FOUND" for name in OPPONENTS["delete Bob"][:-2]},
+    **{
+        ("hide Bob", name): "NOT_FOUND"
+        for name in ("react to Bob", "take back from Bob", "flag Bob")
+    },
     **dict.fromkeys([("erase", name) for name in ("flag", "move", "reply")], "NOT_FOUND"),
     **{
         (first, second): "NOT_FOUND"
@@ -186,12 +105,11 @@ REFUSED = {
     **dict.fromkeys(
         [
             ("delete thread", name)
-            for name in ("comment", "reply", "edit", "react", "take back", "flag", "moderate")
+            for name in OPPONENTS["delete thread"]
+            if name not in ("purge", "delete author")
         ],
         "NOT_FOUND",
     ),
-    ("delete thread", "lock"): "NOT_FOUND",
-    ("delete thread", "delete thread"): "NOT_FOUND",
 }
 """The codes with which the second is refused."""
 
@@ -203,17 +121,11 @@ async def test_racing_changes_leave_nothing_behind(
 ) -> None:
     board = Square(Host(strict))
     await board.fill()
-    outcome = await race(board, CHANGES[first], CHANGES[second])
+    outcome = await race(board, CHANGES[first], (CHANGES | ON_TOMBSTONE)[second])
     assert outcome == ["ok", REFUSED.get((first, second), "ok")]
     await board.assert_exact()
     if (second == "erase") == (outcome[1] == "ok") and "erase" in (first, second):
         await assert_erased(board)
-
-
-async def assert_erased(board: Board) -> None:
-    values = " ".join(await read_values(board.database))
-    for trace in ("Ada", "user-1", "word", "more", board.author.hex, str(board.author)):
-        assert trace not in values, trace
 
 
 # Each protection is needed. Units of SQLite run one by one, with locks and without.
