@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+
 import httpx
+import pytest
 from support.guides import run_block
 from support.sockets import Serving, opened
 
@@ -13,6 +17,18 @@ START = """mutation { createThread(input: {title: "Engines", comment: {message: 
     thread { wordCount author { name } } userErrors { code } } }"""
 
 
+@pytest.fixture
+def own_logging() -> Iterator[None]:
+    """Litestar sets up the logging of the process: take that back for other tests."""
+    root = logging.getLogger()
+    level, handlers = root.level, set(root.handlers)
+    yield
+    root.setLevel(level)
+    for handler in set(root.handlers) - handlers:
+        root.removeHandler(handler)
+
+
+@pytest.mark.usefixtures("own_logging")
 async def test_application_of_page_serves_api(database: Database) -> None:
     url = database.url.render_as_string(hide_password=False)
     names = run_block("litestar", {"sqlite+aiosqlite:///lit.db": url})
