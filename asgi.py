@@ -100,7 +100,7 @@ class Server(Starlette):
         self.router.default = self._refuse_path
         self._settings = settings
         self._path = discussion.path
-        self._endpoint = RequestIds(discussion.endpoint)
+        self._endpoint = RequestIds(discussion.endpoint.serve)
         self._guard = HostGuard(self._endpoint, settings)
         self._plain_headers = CheckedHeaders(self._has_plain_headers)
         # Starlette would redirect /graphql/ to an address that is built from the Host header.

@@ -146,7 +146,7 @@ async def measure(
             number += 1
         for response in responses:
             body = await response
-            if b'"errors"' in body or b'"userErrors":[{' in body or not body:
+            if b'"errors"' in body or b'"userErrors":[{' in body or body[:1] != b"{":
                 raise RuntimeError(f"The server responded with {body[:1000]!r}")
 
     async with app.router.lifespan_context(app):

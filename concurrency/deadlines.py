@@ -25,11 +25,11 @@ class Deadline:
     __slots__ = ("_cancelling", "_handle", "_loop", "_task", "is_over", "when")
 
     def __init__(self, seconds: float) -> None:
-        task = asyncio.current_task()
+        self._loop = asyncio.get_running_loop()
+        task = asyncio.current_task(self._loop)
         assert task is not None
         self._task = task
         self._cancelling = task.cancelling()
-        self._loop = asyncio.get_running_loop()
         self._handle: asyncio.TimerHandle | None = None
         self.is_over = False
         """Whether the work has been cancelled at the deadline."""

@@ -75,6 +75,7 @@ class Leases:
         self._patience = patience
         self._statements = statements
         self.pending_tasks = pending_tasks
+        self._no_listeners = self._local_listeners()
         self._idle: list[Lease] = []
         self._waiters: deque[asyncio.Future[Lease | None]] = deque()
         self._others = 0
@@ -100,7 +101,8 @@ class Leases:
         for handler in engine.dialect.dispatch.handle_error:
             if not handler.__module__.startswith(__package__):
                 return None
-        if not self._pooled._has_events:  # as SQLAlchemy asks before it looks for listeners
+        # SQLAlchemy asks the same before it looks for listeners. The variant has one in any case.
+        if not self._pooled._has_events and self._local_listeners() == self._no_listeners:
             return ()
         observers: list[Observer] = []
         for name in _EVENTS:
@@ -109,6 +111,11 @@ class Leases:
                     return None
                 observers.append(observer)
         return observers
+
+    def _local_listeners(self) -> list[Any]:
+        """Return what has the listeners of the variant itself, which the first of them replaces."""
+        dispatch = self._engine.sync_engine.dispatch
+        return [getattr(dispatch, name).local for name in _EVENTS]
 
     async def fetch(
         self,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from operator import itemgetter
 from time import perf_counter
 from typing import Any, NamedTuple, TypeAlias
+from weakref import ref
 
 from sqlalchemy import BindParameter, Select
 from sqlalchemy.engine.interfaces import Dialect
@@ -29,6 +30,9 @@ MAX_TEXTS = 64
 
 MAX_STATEMENTS = 500
 """How many shapes of statements are kept."""
+
+MAX_LATEST = 64
+"""How many selects are found by themselves, without their shapes; the latest ones."""
 
 ROW_SLICE = 50
 """How many rows are processed before other tasks may run."""
@@ -233,6 +237,7 @@ class StatementCache:
     def __init__(self, schema: str | None) -> None:
         self._schema = schema
         self._entries: OrderedDict[Any, tuple[CompiledStatement, list[str | None]]] = OrderedDict()
+        self._latest: OrderedDict[int, _SameStatement] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -241,6 +246,9 @@ class StatementCache:
         self, statement: Select[Any], dialect: Dialect
     ) -> tuple[CompiledStatement, dict[str, Any]]:
         """Return the compiled statement of that shape, and the values of this one."""
+        same = self._latest.get(id(statement))
+        if same is not None and same.reference() is statement:
+            return same.compiled, same.values()
         shape = statement._generate_cache_key()
         if shape is None:
             return CompiledStatement(statement, dialect, self._schema), {}
@@ -254,9 +262,31 @@ class StatementCache:
         else:
             self._entries.move_to_end(shape.key)
         compiled, names = entry
-        values = {
-            name: bind.effective_value
+        named = [
+            (name, bind)
             for name, bind in zip(names, shape.bindparams, strict=True)
             if name is not None
-        }
-        return compiled, values
+        ]
+        key, latest = id(statement), self._latest
+        # Its values go with it.
+        reference = ref(statement, lambda _: latest.pop(key, None))
+        same = latest[key] = _SameStatement(reference, compiled, named)
+        if len(self._latest) > MAX_LATEST:
+            self._latest.popitem(last=False)
+        return compiled, same.values()
+
+
+class _SameStatement(NamedTuple):
+    """A select that is executed again as the same object, with what compiling it has found.
+
+    To look it up by its shape takes longer than the rest of its execution.
+    """
+
+    reference: ref[Select[Any]]
+    compiled: CompiledStatement
+    named: list[tuple[str, BindParameter[Any]]]
+    """Its bind parameters by their names in the text."""
+
+    def values(self) -> dict[str, Any]:
+        """Return the values of the parameters."""
+        return {name: bind.effective_value for name, bind in self.named}

@@ -169,8 +169,7 @@ class Context:
     async def read_condition(self) -> ColumnElement[bool] | None:
         """Return the condition for the threads that the viewer may read; None for all threads."""
         condition, viewer = await self.ask_read_condition()
-        key = ("read_condition", viewer)
-        return self.cached(key, lambda: with_viewer_values(condition, viewer))
+        return self.cached(("bound", viewer), lambda: with_viewer_values(condition, viewer))
 
     async def ask_read_condition(self) -> tuple[ColumnElement[bool] | None, Viewer | None]:
         """Return the same as the policy has it, and the viewer whose values it is for."""
@@ -181,30 +180,26 @@ class Context:
         if not needs_author:
             return condition, self.viewer
         access = await self.load_access()
-        condition = self.cached(("condition", access.viewer), access.ask_read_condition)
-        return condition, access.viewer
+        key = ("condition", access.viewer)
+        return self.cached(key, access.ask_read_condition), access.viewer
 
     def cached(self, key: Hashable, compute: Callable[[], T]) -> T:
         """Return the result of `compute`, which is called once for the whole operation."""
         if key not in self.cache:
             self.cache[key] = compute()
-        result: T = self.cache[key]
-        return result
+        return cast("T", self.cache[key])
 
     async def load_access(self) -> Access:
         """Return the viewer's access; their author is looked up at most once an operation."""
         if self.viewer is None:
             return Access(self.rules)
         if self._access is None:
-            self._access = asyncio.ensure_future(self._find_access())
+            self._access = asyncio.ensure_future(self._find_access(self.viewer))
         return await asyncio.shield(self._access)  # Others wait for it, too.
 
-    async def _find_access(self) -> Access:
-        access, viewer = Access(self.rules, self.viewer), self.viewer
-        assert viewer is not None
-        return access.with_author(
-            await self.read_rows(lambda it: read_author_id(it, viewer.subject))
-        )
+    async def _find_access(self, viewer: Viewer) -> Access:
+        id = await self.read_rows(lambda it: read_author_id(it, viewer.subject))
+        return Access(self.rules, viewer).with_author(id)
 
     @contextmanager
     def _pause_time(self) -> Iterator[None]:
@@ -224,6 +219,11 @@ class Context:
 
     def _count_change(self) -> None:
         self.changes += 1
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether there is something to stop."""
+        return bool(self._tasks or self._loaders)
 
     async def stop(self) -> None:
         """Cancel all reads and writes, including those of loaders, and await their end.

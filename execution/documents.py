@@ -152,11 +152,11 @@ class DocumentCache:
 
     def get(self, text: str) -> Document:
         """Return the document with that text, parsed and validated."""
-        return self._find(text) or self._store(text, self._read(text))
+        return self.find(text) or self._store(text, self._read(text))
 
     async def load(self, text: str) -> Document:
         """Return the same as :meth:`get`, without blocking the event loop for long."""
-        document = self._find(text)
+        document = self.find(text)
         if document is not None:
             return document
         if len(text) <= MAX_INLINE_CHARACTERS:
@@ -169,7 +169,8 @@ class DocumentCache:
         """Return the same as :meth:`get`, without caching it."""
         return self._read(text)
 
-    def _find(self, text: str) -> Document | None:
+    def find(self, text: str) -> Document | None:
+        """Return the document with that text if it is in the cache."""
         document = self._cache.get(text)
         if document is not None:
             self.hits += 1

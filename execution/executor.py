@@ -8,7 +8,6 @@ request errors from others, and takes 50 µs more than the 24 of a trivial query
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from inspect import isawaitable
 from typing import Any, NamedTuple, TypeGuard, cast
@@ -53,8 +52,7 @@ PARTIAL_SUCCESS = 294
 _is_awaitable = cast("Callable[[Any], TypeGuard[Awaitable[Any]]]", optimized_is_awaitable)
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """A GraphQL-over-HTTP request, with a document, a document's id, or both."""
 
     query: str | None
@@ -162,10 +160,13 @@ class Executor:
 
         :param kinds: the kinds of operations that the transport accepts.
         """
-        text = self._text(request)
-        if isinstance(text, GraphQLResponse):
-            return text
-        document = await self.documents.load(text)
+        text = request.query
+        if text is None or request.document_id is not None or self._settings.only_persisted:
+            found = self._text(request)
+            if isinstance(found, GraphQLResponse):
+                return found
+            text = found
+        document = self.documents.find(text) or await self.documents.load(text)
         if document.node is None or document.errors:
             log_client_error(document.errors[0])
             return GraphQLResponse({"errors": document.errors}, document.status)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from contextvars import ContextVar
 from random import Random
 
@@ -75,12 +75,12 @@ class RequestIds:
         # Never reset: the task ends with the request, and what it leaves behind belongs to it.
         _current.set(id)
 
-        async def send_with_id(message: Message) -> None:
+        def send_with_id(message: Message) -> Awaitable[None]:
             if message["type"] in _STARTS:
                 headers = message.get("headers", ())
                 others = [header for header in headers if header[0] != NAME]
                 message["headers"] = [*others, (NAME, id.encode())]
-            await send(message)
+            return send(message)
 
         await self._app(scope, receive, send_with_id if self._in_answers else send)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, Protocol
 from uuid import UUID
@@ -336,13 +336,13 @@ class Level:
 class RowLevel(Level):
     """One row, or those of some ids."""
 
-    async def load_row(self, run: Run, id: UUID) -> Any:
+    def load_row(self, run: Run, id: UUID) -> Coroutine[Any, Any, Any]:
         """Return the row with that id as the response has it, or None."""
-        return await self._load_first(run, self._has_id, {"id": id})
+        return self._load_first(run, self._has_id, {"id": id})
 
-    async def load_target(self, run: Run, type: str, key: str) -> Any:
+    def load_target(self, run: Run, type: str, key: str) -> Coroutine[Any, Any, Any]:
         """Return the thread about an object of the host as the response has it, or None."""
-        return await self._load_first(run, _has_target, {"type": type, "key": key})
+        return self._load_first(run, _has_target, {"type": type, "key": key})
 
     async def load_rows(self, run: Run, ids: Sequence[UUID], repeats: int) -> dict[UUID, Any]:
         """Return the rows with these ids as the response has them.

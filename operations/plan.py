@@ -58,16 +58,18 @@ class Plan:
             then has its outcome in the context.
         """
         values = self.variables.read(variables)
-        windows = {number: self._window(number, values) for number in self.connections}
-        lists = {name: self._read_list(context, name, values) for name in self.lists}
-        has_hidden = windows and any(window.with_hidden for window in windows.values())
-        if has_hidden and not context.sees_hidden:
-            raise Guard("hidden comments")
-        checked = {
-            key: root.check(context, values)
-            for key, root in self.roots.items()
-            if not isinstance(root, str)
-        }
+        windows: dict[int, Window] = {}
+        for number in self.connections:
+            window = windows[number] = self._window(number, values)
+            if window.with_hidden and not context.sees_hidden:
+                raise Guard("hidden comments")
+        lists = {}
+        for name in self.lists:
+            lists[name] = self._read_list(context, name, values)
+        checked: dict[str, Any] = {}
+        for key, root in self.roots.items():
+            if not isinstance(root, str):
+                checked[key] = root.check(context, values)
         for key, change in self._changes:
             checked[key] = await change.make(context, checked[key])
         # A change may have written the viewer's author, whom these ask for.
@@ -78,10 +80,10 @@ class Plan:
             else Access(context.rules, context.viewer)
         )
         run = Run(context, access, read_condition, reader, windows, lists)
-        return {
-            key: root if isinstance(root, str) else await root.load(run, checked[key])
-            for key, root in self.roots.items()
-        }
+        data = {}
+        for key, root in self.roots.items():
+            data[key] = root if isinstance(root, str) else await root.load(run, checked[key])
+        return data
 
     def _read_list(self, context: Context, name: str, values: VariableValues) -> Any:
         declaration, arguments = self.lists[name]

@@ -72,6 +72,8 @@ class OperationPlans:
         # Those of other operations of the document are none of its own.
         self._flags = tuple(filter(self._defaults.__contains__, _flag_variables(document)))
         self._plans: dict[tuple[bool, ...], Plan | None] = {}
+        self.only: Plan | None = None
+        """The plan of all requests, once it is compiled, if there are no flags."""
 
     async def find(
         self, compiler: Compiler, counts: PlanCounts, variables: Mapping[str, Any] | None
@@ -99,6 +101,7 @@ class OperationPlans:
             counts.unsupported[type(error).__name__] += 1
         if len(self._plans) < MAX_COMBINATIONS:
             self._plans[flags] = plan
+            self.only = None if self._flags else plan
         return plan
 
     async def _compile(self, compiler: Compiler, flags: Mapping[str, bool]) -> Plan:
@@ -143,7 +146,11 @@ class Plans:
 
         :raises ResponseTooLarge: if the response has become too large.
         """
-        plan = await self._find(document, operation, variables)
+        name = operation.name.value if operation.name else None
+        plans: OperationPlans | None = document.plans.get(name)
+        plan = plans.only if plans and self._is_accepted else None
+        if plan is None:
+            plan = await self._find(document, operation, variables)
         if plan is None:
             return None
         try:

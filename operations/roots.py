@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -61,9 +61,9 @@ class NodeRoot(Root):
     def check(self, context: Context, variables: VariableValues) -> tuple[str, UUID]:
         return _decode(self.arguments.read(variables)["id"], self.levels)
 
-    async def load(self, run: Run, checked: tuple[str, UUID]) -> Any:
+    def load(self, run: Run, checked: tuple[str, UUID]) -> Coroutine[Any, Any, Any]:
         type_name, key = checked
-        return await self.levels[type_name].load_row(run, key)
+        return self.levels[type_name].load_row(run, key)
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import ColumnElement
@@ -33,14 +34,17 @@ class Run:
     """The windows of the pages by the number of their level."""
     lists: Mapping[str, Any]
     """The arguments of the fields with lists, by their names in the generated code."""
-    loaded: LoadedLists = field(init=False)
     values: Mapping[str, Any] = field(init=False)
     """The values of the reader by the keys of their parameters in the condition."""
 
     def __post_init__(self) -> None:
-        self.loaded = LoadedLists(self.context)
         condition = self.read_condition
         self.values = {} if condition is None else viewer_values(condition, self.reader)
+
+    @cached_property
+    def loaded(self) -> LoadedLists:
+        """The lists of rows that have been loaded."""
+        return LoadedLists(self.context)
 
     def fetch(self, bound: BoundStatement) -> Coroutine[Any, Any, Rows]:
         """Return the rows of a statement."""

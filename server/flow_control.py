@@ -72,17 +72,20 @@ class Timer:
         self._seconds: float | None = None
         self._is_held = False
 
-    @property
-    def is_running(self) -> bool:
-        """Return whether it has started, and has neither been stopped nor come to its end."""
-        return self._handle is not None
+    def start_unless_running(self, seconds: float) -> None:
+        """Start it, unless it has started, and has neither been stopped nor come to its end."""
+        if self._handle is None:
+            self.start(seconds)
 
     def start(self, seconds: float, call: Callable[[], object] | None = None) -> None:
         """Start it anew.
 
         :param call: what is called in this case, at once where it is given in a block.
         """
-        self.stop()
+        self._seconds = None
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
         if self._is_held and call is None:
             self._seconds = seconds
         else:
@@ -119,8 +122,9 @@ class Flow(FlowControl):
         self._on_resume = on_resume
 
     def resume_reading(self) -> None:
-        super().resume_reading()
-        self._on_resume()
+        if self.read_paused:  # Otherwise nothing has been held back.
+            super().resume_reading()
+            self._on_resume()
 
 
 def send_at_once(transport: asyncio.BaseTransport) -> None:

@@ -162,9 +162,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self.unread += data
         with self._timer:  # Most requests end with the data that begins them.
-            if not self._timer.is_running and self._in_headers:
+            if self._in_headers:
                 # Before the parser finds a message to begin, since blank lines may come first.
-                self._timer.start(self._settings.header_time)
+                self._timer.start_unless_running(self._settings.header_time)
             self._feed()
 
     @property
@@ -259,7 +259,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
         self._parsed += len(url)
-        self._check_size(self._parsed)
+        if self._parsed > self._settings.header_size:
+            self._check_size(self._parsed)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._in_headers:
@@ -276,7 +277,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._check_host()
         self._advanced = True
         self._received = 0
-        if self._is_over or self._is_ignored_upgrade():
+        if self._last_answer is not None or self._is_ignored_upgrade():
             return
         self._in_headers = False
         self._framing = 0
@@ -285,11 +286,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._framing -= BODY_CREDIT * len(body)
-        if not self._is_over:
+        if self._last_answer is None:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if self._is_over or self._is_ignored_upgrade():
+        if self._last_answer is not None or self._is_ignored_upgrade():
             return
         self._in_headers = True
         self._advanced = True
@@ -309,7 +310,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        self._answer_last()
+        if self._last_answer is not None:
+            self._answer_last()
 
     # Limits
 
@@ -376,8 +378,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _answer_last(self) -> None:
         """Send the refusal and close, once all that came before it is answered."""
-        if self._last_answer is None:
-            return
+        assert self._last_answer is not None
         current = self._current
         is_answered = current is None or current.response_complete
         if not is_answered or self.pipeline:

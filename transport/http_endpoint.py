@@ -77,16 +77,17 @@ class GraphQLEndpoint:
         # Within a host, whose responses keep their own headers.
         self._checked = CheckedHeaders(self._check_headers)
         self._queries = QueryStrings()
-        self._application = RequestIds(self._serve, in_answers=False)
+        self._application = RequestIds(self.serve, in_answers=False)
         self.executor = self._service.executor
         self.plan_counts = self._service.plans.counts
         self.context = self._service.context
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        serve = self._serve if KEY in scope else self._application
+        serve = self.serve if KEY in scope else self._application
         await serve(scope, receive, send)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Respond to a request that has an id."""
         if scope["type"] == "websocket":
             await self._sockets(scope, receive, send)
             return
@@ -129,7 +130,11 @@ class GraphQLEndpoint:
         )
         served = await self._service.serve(operation, request, BY_GET if by_url else BY_POST)
         assert isinstance(served, ServedResponse)  # which only a subscription is not
-        status, content, headers = _status(served, media_type)
+        status, content, headers = (
+            (200, served.content, _NO_HEADERS)
+            if served.response.status == 200
+            else _status(served, media_type)
+        )
         if not by_url or not served.response.is_complete:
             return status, content, headers
         # A viewer is identified by something in the request.
@@ -198,10 +203,8 @@ def _accepted_type(scope: Scope) -> str:
 
 
 def _status(served: ServedResponse, media_type: str) -> tuple[int, bytes, Mapping[str, str]]:
-    """Return the status, the content and the headers of a response that was executed."""
+    """Return the status, the content and the headers of a response with another status than 200."""
     result = served.response
-    if result.status == 200:
-        return 200, served.content, {}
     headers = {"Allow": "POST"} if result.status == 405 else {}
     if result.is_retryable:
         headers["Retry-After"] = RETRY_AFTER
@@ -215,6 +218,8 @@ def _describe(error: Exception) -> tuple[int, bytes, Mapping[str, str]]:
         return error.status, encode_error(error), error.headers or {}
     return 500, orjson.dumps({"errors": [mask_error(error, "outside of any field")]}), {}
 
+
+_NO_HEADERS: Mapping[str, str] = {}
 
 _CONTENT_TYPES = {JSON: JSON, GRAPHQL: f"{GRAPHQL}; charset=utf-8"}
 
@@ -235,12 +240,13 @@ def _raw_headers(
 
     :param headers: those that it has besides.
     """
-    raw = [(b"vary", vary.encode())]
-    if headers:
-        raw[:0] = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    of_vary = (b"vary", vary.encode())
+    length = (b"content-length", b"%d" % len(content))
+    if not headers:
+        return [length, _CONTENT_TYPE_HEADERS[media_type], _NO_SNIFFING, _NO_STORE, of_vary]
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     if status == 304:
-        return raw
+        return [*raw, of_vary]
     if "Cache-Control" not in headers:
         raw.insert(0, _NO_STORE)
-    length = (b"content-length", b"%d" % len(content))
-    return [length, _CONTENT_TYPE_HEADERS[media_type], _NO_SNIFFING, *raw]
+    return [length, _CONTENT_TYPE_HEADERS[media_type], _NO_SNIFFING, *raw, of_vary]

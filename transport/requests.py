@@ -5,14 +5,14 @@ from __future__ import annotations
 import codecs
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
 from starlette.datastructures import Headers, QueryParams
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HTTPRequest
-from starlette.types import Message
+from starlette.types import Receive
 
 from ..concurrency.deadlines import Overdue, within
 from ..execution.errors import BAD_REQUEST
@@ -62,7 +62,8 @@ async def read_body(request: HTTPRequest, settings: Settings) -> Request:
         that is too large or too slow.
     """
     try:
-        body = await within(settings.body_time, _read(request, settings.body_size))
+        headers, limit = request.scope["headers"], settings.body_size
+        body = await within(settings.body_time, _read(request.receive, headers, limit))
     except Overdue as error:
         raise RequestError(
             408,
@@ -115,34 +116,31 @@ def _read_query(query: bytes) -> Request:
     )
 
 
-async def _read(request: HTTPRequest, limit: int) -> bytes:
-    for name, length in request.scope["headers"]:
+async def _read(receive: Receive, headers: Iterable[tuple[bytes, bytes]], limit: int) -> bytes:
+    for name, length in headers:
         if name == b"content-length" and length.isdigit():
             if len(length) > 20 or int(length) > limit:
                 raise _too_large(limit)
             break
-    message = await _receive(request)
-    body = message.get("body", b"")
-    if message.get("more_body", False):
-        body = bytearray(body)
-        while message.get("more_body", False) and len(body) <= limit:
-            message = await _receive(request)
-            body += message.get("body", b"")
-    if len(body) > limit:
-        raise _too_large(limit)
-    return bytes(body)
+    whole: bytearray | None = None
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body: bytes = message.get("body", b"")
+        more = message.get("more_body", False)
+        if whole is not None or more:
+            whole = bytearray() if whole is None else whole
+            whole += body
+        if len(body if whole is None else whole) > limit:
+            raise _too_large(limit)
+        if not more:
+            return body if whole is None else bytes(whole)
 
 
 def _too_large(limit: int) -> RequestError:
     sentence = f"The request's body must have at most {limit} bytes."
     return RequestError(413, "CONTENT_TOO_LARGE", sentence, CLOSE)
-
-
-async def _receive(request: HTTPRequest) -> Message:
-    message = await request.receive()
-    if message["type"] == "http.disconnect":
-        raise ClientDisconnect
-    return message
 
 
 def _loads(text: bytes | str, what: str) -> Any:

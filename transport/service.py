@@ -14,6 +14,7 @@ from strawberry import Schema
 
 from ..auth.viewer import Viewer
 from ..concurrency.deadlines import Deadline, Overdue, within
+from ..concurrency.places import Places
 from ..concurrency.scheduler import begin_operation
 from ..database import Database
 from ..database.failures import classify, translate
@@ -53,16 +54,40 @@ async def load_viewer(get_viewer: GetViewer, request: HTTPConnection) -> Viewer 
         database that cannot be used.
     :raises ConfigurationError: if the host's function returns something else.
     """
+    viewer = find_viewer(get_viewer, request)
+    if viewer is None or isinstance(viewer, Viewer):
+        return viewer
+    return await _await_viewer(viewer)
+
+
+def find_viewer(
+    get_viewer: GetViewer, request: HTTPConnection
+) -> Viewer | Awaitable[Viewer | None] | None:
+    """Return the same, or what is to be awaited for it.
+
+    :raises Unauthenticated: and the others, as :func:`load_viewer` does.
+    """
     try:
         viewer = get_viewer(request)
-        if viewer is None or isinstance(viewer, Viewer):
-            return viewer
-        if isawaitable(viewer):
-            viewer = await viewer
     except Exception as error:
         if failure := classify(error):
             raise translate(failure, error) from error
         raise
+    if viewer is None or isinstance(viewer, Viewer):
+        return viewer
+    return viewer if isawaitable(viewer) else _require_viewer(viewer)
+
+
+async def _await_viewer(awaitable: Awaitable[Viewer | None]) -> Viewer | None:
+    try:
+        return _require_viewer(await awaitable)
+    except Exception as error:
+        if failure := classify(error):
+            raise translate(failure, error) from error
+        raise
+
+
+def _require_viewer(viewer: Any) -> Viewer | None:
     if viewer is not None and not isinstance(viewer, Viewer):
         # Nobody must be taken for someone else, or a viewer for a guest, by mistake.
         raise ConfigurationError(
@@ -110,7 +135,7 @@ class Service:
         self._database = database
         self._rules = rules
         self._get_viewer = get_viewer
-        self._places = asyncio.Semaphore(settings.concurrent_requests)
+        self._places = Places(settings.concurrent_requests)
 
     def context(
         self, viewer: Viewer | None = None, request: HTTPConnection | None = None
@@ -123,7 +148,7 @@ class Service:
 
         :raises RequestError: in that case.
         """
-        if self._places.locked():
+        if not self._places.free:
             raise RequestError(
                 503,
                 "OVERLOADED",
@@ -138,7 +163,10 @@ class Service:
         """
         seconds = self.settings.execution_time
         try:
-            return await within(seconds, load_viewer(self._get_viewer, request))
+            viewer = find_viewer(self._get_viewer, request)
+            if viewer is None or isinstance(viewer, Viewer):
+                return viewer
+            return await within(seconds, _await_viewer(viewer))
         except Overdue as error:
             sentence = (
                 f"It took longer than {seconds} seconds to find out who asks; try again later."
@@ -157,7 +185,7 @@ class Service:
         :raises RequestError: as :meth:`viewer` does, and if there is no place.
         """
         self.require_place()
-        async with self._places:
+        async with self._places.wait():
             await self.viewer(request)
 
     async def serve(
@@ -172,13 +200,13 @@ class Service:
         :raises RequestError: if the request is turned away.
         """
         self.require_place()
-        await self._places.acquire()
+        self._places.take()
         try:
             viewer = await self.viewer(connection)
             context = self.context(viewer, connection)
             result = await self._limit(context, self._run(request, context, kinds))
         finally:
-            self._places.release()
+            self._places.leave()
         if isinstance(result, SubscriptionStream):
             return result
         return ServedResponse(*result, viewer)
@@ -192,7 +220,7 @@ class Service:
 
         :raises RequestError: if the client has no valid proof any more.
         """
-        async with self._places:
+        async with self._places.wait():
             viewer = await self.viewer(connection)
             context = self.context(viewer, connection)
             execution = self._execute(stream.operation, context, event)
@@ -214,23 +242,15 @@ class Service:
     async def _execute(
         self, operation: PreparedOperation, context: Context, event: Any = None
     ) -> tuple[GraphQLResponse, bytes]:
-        response = await self._execute_plan(operation, context)
-        if response is not None:
-            return response, await context.size.dump(response.body, TIMES_IN_UTC)
-        response = await self.executor.execute(operation, context, event)
-        return response, await context.size.dump(response.body)
-
-    async def _execute_plan(
-        self, operation: PreparedOperation, context: Context
-    ) -> GraphQLResponse | None:
-        """Return the response of a compiled operation, or None where graphql-core executes it."""
         data = await self.plans.execute(
             operation.document, operation.node, context, operation.variables
         )
-        if data is None:
-            return None
-        extensions = self.executor.extensions(operation, is_compiled=True)
-        return GraphQLResponse({"data": data, "extensions": extensions})
+        if data is not None:  # Otherwise graphql-core executes it.
+            extensions = self.executor.extensions(operation, is_compiled=True)
+            response = GraphQLResponse({"data": data, "extensions": extensions})
+            return response, await context.size.dump(response.body, TIMES_IN_UTC)
+        response = await self.executor.execute(operation, context, event)
+        return response, await context.size.dump(response.body)
 
     async def _limit(
         self, context: Context, execution: Coroutine[Any, Any, T]
@@ -256,7 +276,8 @@ class Service:
             return response, orjson.dumps(response.body)
         finally:
             size.when_exceeded = context.deadline = None
-            await context.stop()
+            if context.is_busy:
+                await context.stop()
 
 
 def _timeout_response(seconds: int, context: Context) -> GraphQLResponse:

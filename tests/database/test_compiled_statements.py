@@ -13,7 +13,7 @@ from support.leases import connect, sum_statement, thread_statement
 from support.rows import add_threads
 
 from tallied.database import Database
-from tallied.database.statement import MAX_TEXTS, CompiledStatement, StatementCache
+from tallied.database.statement import MAX_LATEST, MAX_TEXTS, CompiledStatement, StatementCache
 from tallied.models import Author, Comment, Thread
 from tallied.models.base import new_id, now
 
@@ -76,6 +76,27 @@ async def test_shape_keeps_no_values(database: Database) -> None:
         if values:
             with pytest.raises(KeyError):
                 compiled.bind({})
+
+
+async def test_select_is_found_by_itself_and_by_no_other(database: Database) -> None:
+    """A new select may have the id of one that is gone."""
+    dialect, cache = database.engine.dialect, StatementCache(None)
+    compiled, ids = None, []
+    for number in range(2 * MAX_LATEST):
+        statement = select(literal(number) if number % 2 else Thread.id)
+        ids.append(id(statement))
+        compiled, values = cache.compile(statement, dialect)
+        assert list(values.values()) == ([number] if number % 2 else [])
+        assert cache.compile(statement, dialect) == (compiled, values)
+    assert len(set(ids)) < len(ids)
+    assert len(cache) == 2
+    kept = [select(literal(number)) for number in range(2 * MAX_LATEST)]
+    for statement in kept:
+        cache.compile(statement, dialect)
+    assert len(cache._latest) == MAX_LATEST
+    kept.clear()
+    del statement
+    assert len(cache._latest) <= 2  # What is compiled keeps the first of a shape.
 
 
 async def test_parameters_are_converted_by_their_types(database: Database) -> None:

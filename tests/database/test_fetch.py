@@ -67,16 +67,18 @@ async def test_fetch_without_lease_ends_as_busy(with_tables: None, open_database
     assert await fetch_sum(database) == 42
 
 
-async def test_listener_sees_fetched_statement(database: Database) -> None:
+@pytest.mark.parametrize("variant", ["engine", "reader"])
+async def test_listener_sees_fetched_statement(database: Database, variant: str) -> None:
     await connect(database)
+    engine = getattr(database, variant).sync_engine
     statements: list[str] = []
 
     def listen(conn: object, cursor: object, statement: str, *_: object) -> None:
         statements.append(statement)
 
     assert await fetch_sum(database) == 42
-    event.listen(database.engine.sync_engine, "before_cursor_execute", listen)
+    event.listen(engine, "before_cursor_execute", listen)
     assert await fetch_sum(database) == 42
-    event.remove(database.engine.sync_engine, "before_cursor_execute", listen)
+    event.remove(engine, "before_cursor_execute", listen)
     assert await fetch_sum(database) == 42
     assert len(statements) == 1
