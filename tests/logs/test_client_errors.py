@@ -19,7 +19,7 @@ async def test_internal_error_is_masked_and_logged(
     answer = await api.post("{ __typename threads(first: 1) { totalCount } }")
     assert answer["data"] == {"__typename": "Query", "threads": None}
     (error,) = answer["errors"]
-    assert error["extensions"].keys() == {"code", "id"}
+    assert error["extensions"].keys() == {"code", "documentation", "id"}
     assert error["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
     assert "table" not in error["message"]
     (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
