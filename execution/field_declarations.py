@@ -105,7 +105,7 @@ class TargetCountsField:
     """A root field that returns the counts of objects of the host, in their order."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # It is a key in each request.
 class LoadedField:
     """A field with a short list of objects for each row, loaded at once for all rows of a page.
 
@@ -127,7 +127,7 @@ class LoadedField:
     takes_stored: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # It is a key in each request.
 class LoadedRowField:
     """A field with another row for each row, whose keys are loaded at once for all of a page.
 

@@ -203,7 +203,7 @@ class Level:
         names = frozenset(self.variables[path] for path in objects if path in self.variables)
         self.lists = [replace_marks(each, self.database, names) for each in self.lists]
         self._message = self.places.get(MESSAGE)
-        self._message_uses, self._value_uses = self.uses[MESSAGE], self.uses.total()
+        self._message_uses, self.value_uses = self.uses[MESSAGE], self.uses.total()
         shown = {path for path, _ in self.ids}
         self._checked = [self.places[path] for path in self.stored_keys - shown]
         self._encoders = [
@@ -232,7 +232,7 @@ class Level:
 
         :param repeats: how often the response has the same row, at most.
         """
-        size, characters = run.context.size, len(rows) * self._value_uses * VALUE_LENGTH
+        size, characters = run.context.size, len(rows) * self.value_uses * VALUE_LENGTH
         place = self._message
         if place is not None:
             messages = sum([len(row[place] or "") for row in rows])

@@ -184,9 +184,9 @@ class ChildPages(PageLevel):
         self, window: Window, rows_of: Mapping[Any, Sequence[Sequence[Any]]]
     ) -> dict[Any, PageOfRows]:
         """Return the pages of the rows that were read, by parent."""
-        requested = self.requested()
+        requested, width, child_id = self.requested(), self.width, self.places[ID]
         return {
-            id: split_page(rows, window, requested, self.width, child_id=self.places[ID])
+            id: split_page(rows, window, requested, width, child_id=child_id)
             for id, rows in rows_of.items()
         }
 
@@ -225,10 +225,14 @@ class ChildPages(PageLevel):
     ) -> None:
         """Add some pages for the generated function, whose rows are made at once."""
         lists = make([row for _, page in part for row in page.rows])
+        is_plain = len(lists) == 1 and not self.wants_cursors  # Most are, and need no calls.
         start = 0
         for id, page in part:
             end = start + len(page.rows)
-            finished[id] = (*[rows[start:end] for rows in lists], *self.page_info(run, page))
+            if is_plain:
+                finished[id] = (lists[0][start:end], page.has_previous, page.has_next, None, None)
+            else:
+                finished[id] = (*[rows[start:end] for rows in lists], *self.page_info(run, page))
             start = end
 
     def _batches(

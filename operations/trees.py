@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from ..concurrency.scheduler import yield_if_due
@@ -68,7 +69,7 @@ class TreePages(ChildPages):
         self, run: Run, window: Window, ids: Sequence[Any], repeats: int
     ) -> dict[Any, Any]:
         levels = self.levels(run)
-        largest = max(levels, key=lambda level: level.uses.total())
+        largest = max(levels, key=attrgetter("value_uses"))
         rows_of: defaultdict[Any, list[Sequence[Any]]] = defaultdict(list)
         for part in self._batches(window, ids, len(levels)):
             rows = await run.fetch(self._statement(window, part, len(levels)))

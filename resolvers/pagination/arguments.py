@@ -54,7 +54,9 @@ class Window(NamedTuple):
 
     def rows_of_tree(self, levels: int) -> int:
         """Return the number of rows to read, at most, of so many levels below one row."""
-        rows: int = sum(self.limit() * self.size**level for level in range(levels))
+        rows, limit = 0, self.limit()
+        for level in range(levels):
+            rows += limit * self.size**level
         return rows
 
     def may_read_levels(self, levels: int) -> bool:
