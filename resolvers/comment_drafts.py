@@ -23,15 +23,10 @@ class CommentDraft(NamedTuple):
     message: str
     key: str | None
     """The hash of the submission; None without an id of the client."""
-    reply_to_id: UUID | None = None
+    reply_to_id: UUID | None
     """The comment that it is a reply to."""
-
-    @property
-    def checks_thread_first(self) -> bool:
-        """Whether the thread is read before the message is shown to the host."""
-        access, is_reply = self.access, self.reply_to_id is not None
-        may_write = access.may_reply_anywhere if is_reply else access.may_comment_anywhere
-        return bool(access.rules.hooks) or not may_write
+    checks_thread_first: bool
+    """Whether the thread is read before the message is shown to the host."""
 
     @property
     def may_share(self) -> bool:
@@ -86,4 +81,6 @@ def draft_comment(
     key = None
     if submission:
         key = hash_submission(access, (thread_id, reply_to_id), name, message, submission)
-    return CommentDraft(access, thread_id, name, message, key, reply_to_id)
+    may_write = access.may_comment_anywhere if reply_to_id is None else access.may_reply_anywhere
+    checks_thread_first = bool(access.rules.hooks) or not may_write
+    return CommentDraft(access, thread_id, name, message, key, reply_to_id, checks_thread_first)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -123,14 +124,18 @@ def begin_to_write(session: Session, entity: type[Base] = Thread) -> Engine | Co
     return bind
 
 
+_read_thread = itemgetter(*ThreadContext._fields)
+_read_comment = itemgetter(*COMMENT_COLUMNS)
+
+
 def thread_context(thread: Record) -> ThreadContext:
     """Return the context of a thread for a policy."""
-    return ThreadContext(*(thread[name] for name in ThreadContext._fields))
+    return ThreadContext._make(_read_thread(thread))
 
 
 def comment_context(comment: Record, thread: ThreadContext) -> CommentContext:
     """Return the context of a comment for a policy."""
-    return CommentContext._make([*(comment[name] for name in COMMENT_COLUMNS), thread])
+    return CommentContext._make([*_read_comment(comment), thread])
 
 
 def split_comment_context(values: Sequence[Any]) -> CommentContext:
