@@ -49,7 +49,8 @@ def nginx(folder: Path, values: dict[str, str], port: int) -> Iterator[Path]:
     configuration.write_text(
         NGINX.format(folder=folder, user=getpass.getuser(), servers=replace_all(servers, values))
     )
-    with running([command, "-p", folder, "-c", configuration], folder, port) as log:
+    log_file = folder / "error.log"  # and not root's, until the configuration is read
+    with running([command, "-p", folder, "-e", log_file, "-c", configuration], folder, port) as log:
         yield log
 
 
