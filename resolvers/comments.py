@@ -195,18 +195,28 @@ async def edit_comment(
         thread = {"id": comment.thread_id}
         await run_before(unit, access, "edit_comment", thread=thread, comment=values)
         if comment.message != message:
-            reason = None
+            writer, reason = access, None
             if tree is not None and context is not None:
-                reason = await find_reason(
-                    unit.session, access, comment, context.thread, message, is_edit=True
-                )
-            await _write_message(unit, access, comment, message)
+                writer, reason = await _review(unit, access, comment, context, message)
+            await _write_message(unit, writer, comment, message)
             if tree is not None and reason is not None:
                 await _hold_back(unit.session, tree, comment, reason)
         counters = counter_values(unit.session, comment.thread_id)
         unlisted = () if tree is None else tuple(tree.unlisted)
         change = ChangedRows(counters, loaded_values(comment), removed_ids=unlisted)
         return await finish(unit, access, "edit_comment", change)
+
+
+async def _review(
+    unit: UnitOfWork, access: Access, comment: Comment, context: CommentContext, message: str
+) -> tuple[Access, str | None]:
+    """Return the access with the editor's author, and why the edit is to wait for a moderator."""
+    # A check may write of the editor, who must not be erased meanwhile.
+    writer, author_id, _ = await ensure_author(unit.session, access)
+    writer, session = writer.with_author(author_id), unit.session
+    return writer, await find_reason(
+        session, writer, comment, context.thread, message, is_edit=True
+    )
 
 
 async def _lock_to_edit(

@@ -25,9 +25,11 @@ from support.changes import (
     purge_all,
 )
 from support.host import ADA, BOB, Host, key
-from support.reply_trees import change_tree, read_rows, read_texts
+from support.reply_trees import change_tree, read_rows, read_texts, read_values
 
+from tallied.auth.viewer import Viewer
 from tallied.database import Database, UnitOfWork
+from tallied.host.policy import CommentContext, Policy
 from tallied.models import Author, Flag, Mark, ReactionTotal, Revision
 from tallied.models.counters import counters
 from tallied.resolvers import authors, erasure, marks, purge, reactions, revisions
@@ -227,6 +229,36 @@ async def test_edit_outlives_deletion_of_its_editor(
     assert await race(board, CHANGES["delete author"], CHANGES["edit"]) == ["ok", "ok"]
     assert (await read_rows(database))[board.ids[2]].message == "more"
     await board.host.assert_exact()
+
+
+class Wiki(Policy):
+    """Everybody may edit each comment."""
+
+    def may_edit(self, viewer: Viewer | None, comment: CommentContext) -> bool:
+        return viewer is not None
+
+
+@pytest.mark.parametrize("revisions", [20, 0])
+async def test_erased_editor_leaves_no_quota(database: Database, revisions: int) -> None:
+    """A check of an edit has written the hash of its text, beside the editor's key."""
+    settings = {"repeat_time": 60, "revisions": revisions}
+    board = Board(Host(database, policy=Wiki(), settings=settings))
+    await board.fill()
+    await board.host.bob.comment(await board.host.bob.thread("Mills"))
+    async with database.read() as connection:
+        query = select(Author.id).where(Author.subject == BOB.subject)
+        board.author = (await connection.execute(query)).scalar_one()
+
+    async def edit_by_bob(board: Board, unit: UnitOfWork) -> None:
+        await edit_comment(unit, board.host.discussion.access(BOB), board.comment, "other")
+
+    for text in ("first", "second") if revisions else ():
+        await board.host.bob.do("editComment", "__typename", commentId=board.ids[2], message=text)
+    assert await race(board, edit_by_bob, erase) == ["ok", "ok"]
+    assert not any(
+        board.author.hex in value or str(board.author) in value
+        for value in await read_values(database)
+    )
 
 
 @pytest.mark.parametrize("is_greatest", [True, False])
