@@ -207,6 +207,7 @@ async def test_forms_about_hidden_comments_answer_as_of_none(database: Database)
     assert answers.count(answers[0]) == len(answers)
 
 
+@pytest.mark.parametrize("backend", DATABASES)
 @pytest.mark.parametrize("state", ["Hidden", "Deleted"])
 async def test_withdrawn_comment_is_without_words_on_pages(database: Database, state: str) -> None:
     """Its reply stays, and its words and its author are on no page and in no feed."""
