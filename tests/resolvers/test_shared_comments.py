@@ -8,7 +8,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import event, update
+from sqlalchemy.orm import ORMExecuteState, with_loader_criteria
 from support.rows import count_rows
 from support.shared_units import Shared, find_drifts, read_messages, store_threads
 
@@ -22,6 +23,7 @@ from tallied.models import Author, Thread
 from tallied.models.base import new_id, now
 from tallied.resolvers import chronology
 from tallied.resolvers.changes import ChangedRows
+from tallied.resolvers.list_statements import fill_up
 from tallied.resolvers.shared_comments import SHARED_COMMENTS
 from tallied.schema.mutations import comment as declared
 from tallied.settings import Settings
@@ -50,6 +52,36 @@ async def test_batch_costs_one_insert_and_one_update(
     assert all(isinstance(result, ChangedRows) for result in results), results
     assert executed.verbs == [LOCK, INSERT, COUNT, LOCK, INSERT, COUNT]
     assert shared.work.sizes == [size]
+    assert await find_drifts(database) == []
+
+
+@pytest.mark.parametrize(("length", "filled"), [(1, 1), (2, 2), (3, 4), (5, 8), (33, 64), (64, 64)])
+def test_list_of_a_statement_is_filled_up(length: int, filled: int) -> None:
+    keys = [new_id() for _ in range(length)]
+    values = fill_up(keys)
+    assert len(values) == filled
+    assert (values[:length], {*values}) == (keys, {*keys})
+
+
+async def test_criteria_of_a_host_hide_threads_from_batches(
+    database: Database, shared: Shared
+) -> None:
+    shown, hidden = await store_threads(database, 2)
+
+    def hide(state: ORMExecuteState) -> None:
+        if state.is_select:
+            option = with_loader_criteria(Thread, Thread.id != hidden)
+            state.statement = state.statement.options(option)
+
+    event.listen(database.session_class, "do_orm_execute", hide)
+    try:
+        threads = [shown, shown, hidden, shown]
+        results = await shared.add(*(shared.draft(id, f"{n}") for n, id in enumerate(threads)))
+    finally:
+        event.remove(database.session_class, "do_orm_execute", hide)
+    outcomes = [type(result) for result in results]
+    assert outcomes == [ChangedRows, ChangedRows, NotFound, ChangedRows]
+    assert shared.work.sizes == [3]
     assert await find_drifts(database) == []
 
 
