@@ -17,7 +17,7 @@ from ..schema.build import schema
 from ..settings import Settings
 from .http_protocol import Config
 from .log_output import make_log_config
-from .workers import WorkerConfig, Workers, stop_on_hangup
+from .workers import WorkerConfig, Workers, freeze_loaded_objects, stop_on_hangup
 
 APP = "tallied.asgi:create_app"
 """The application's factory, by name: each worker process imports it anew."""
@@ -96,6 +96,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        freeze_loaded_objects()
         self._announce()
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sqlite3
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -70,6 +71,23 @@ def asking(server: Server, *, keep_alive: bool) -> Iterator[list[object]]:
             yield answers
         finally:
             is_over.set()
+
+
+COUNTING_FROZEN_OBJECTS = """
+import atexit, gc, sys
+from tallied.cli.app import main
+if __name__ != "__mp_main__":
+    atexit.register(lambda: print("frozen objects:", gc.get_freeze_count(), flush=True))
+    main(sys.argv[1:])
+"""
+
+
+def test_loaded_objects_are_left_out_of_collections(tmp_path: Path) -> None:
+    program = (sys.executable, "-c", COUNTING_FROZEN_OBJECTS)
+    with Server(tmp_path, "sqlite:///forum.db", program=program) as server:
+        assert server.stop() == 0
+        (_, _, number) = server.printed.rpartition("frozen objects: ")
+    assert int(number) > 50_000
 
 
 def test_one_process_shuts_down_on_sighup_as_on_sigterm(tmp_path: Path) -> None:
