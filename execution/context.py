@@ -169,7 +169,8 @@ class Context:
     async def read_condition(self) -> ColumnElement[bool] | None:
         """Return the condition for the threads that the viewer may read; None for all threads."""
         condition, viewer = await self.ask_read_condition()
-        return self.cached(("bound", viewer), lambda: with_viewer_values(condition, viewer))
+        key = "bound", getattr(viewer, "author_id", None)
+        return self.cached(key, lambda: with_viewer_values(condition, viewer))
 
     async def ask_read_condition(self) -> tuple[ColumnElement[bool] | None, Viewer | None]:
         """Return the same as the policy has it, and the viewer whose values it is for."""
@@ -180,7 +181,7 @@ class Context:
         if not needs_author:
             return condition, self.viewer
         access = await self.load_access()
-        key = ("condition", access.viewer)
+        key = "condition", getattr(access.viewer, "author_id", None)
         return self.cached(key, access.ask_read_condition), access.viewer
 
     def cached(self, key: Hashable, compute: Callable[[], T]) -> T:
