@@ -42,7 +42,7 @@ from .policy import (
     ThreadAction,
     ThreadContext,
 )
-from .read_conditions import AUTHOR_KEY, viewer_parameters, with_viewer_values
+from .read_conditions import is_by_author, with_viewer_values
 from .standard_checks import standard_checks
 from .targets import Target
 
@@ -209,7 +209,7 @@ class Access:
             return self.ask_read_condition(), False
         assert self.viewer is not None
         condition, needs_author = call_without_author(self._ask_read_condition, self.viewer)
-        if condition is not None and AUTHOR_KEY in viewer_parameters(condition):
+        if condition is not None and is_by_author(condition):
             needs_author = True
         return condition, needs_author
 

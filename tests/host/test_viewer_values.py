@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from sqlalchemy import ColumnElement, or_
+from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy.orm import aliased
 from support.host import ADA, BOB, Host, key
 from support.plans import PlannedApi
 from support.statements import Budget
@@ -16,7 +17,7 @@ from tallied.database import Database
 from tallied.errors import ConfigurationError
 from tallied.host.access import Access, HostRules
 from tallied.host.policy import Policy, viewer_value
-from tallied.models import Thread
+from tallied.models import Author, Thread
 from tallied.resolvers import views
 
 TITLES = "{ threads { totalCount nodes { title } } }"
@@ -48,6 +49,7 @@ class Member(Viewer):
     """A viewer with an attribute of the host's."""
 
     motto: str = ""
+    subjects: list[str] = field(default_factory=list)
 
 
 class ByMotto(ByName):
@@ -150,3 +152,68 @@ async def test_missing_viewer_value_is_error_of_policy(
     for ask in (api, api.by_core):
         answer = await ask(TITLES, viewer=viewer)
         assert answer["errors"][0]["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
+
+
+OWN = select(Author.id).where(Author.subject == viewer_value("subject"))
+SUBQUERY = OWN.subquery()
+OTHER_AUTHOR, OTHER_THREAD = aliased(Author), aliased(Thread)
+CONDITIONS: dict[str, ColumnElement[bool]] = {
+    "list": Thread.title.in_(viewer_value("subjects")),
+    "has": Thread.author.has(Author.subject == viewer_value("subject")),
+    "not_has": ~Thread.author.has(Author.subject != viewer_value("subject")),
+    "not_has_list": ~Thread.author.has(Author.subject.not_in(viewer_value("subjects"))),
+    "has_alias": Thread.author.of_type(OTHER_AUTHOR).has(
+        OTHER_AUTHOR.subject == viewer_value("subject")
+    ),
+    "in_select": Thread.author_id.in_(OWN),
+    "in_subquery": Thread.author_id.in_(select(SUBQUERY.c.id)),
+    "exists": select(OTHER_THREAD.id)
+    .join(OTHER_AUTHOR, OTHER_AUTHOR.id == OTHER_THREAD.author_id)
+    .where(OTHER_THREAD.id == Thread.id, OTHER_AUTHOR.id == viewer_value("author_id"))
+    .exists(),
+}
+
+
+class Fixed(Policy):
+    def __init__(self, condition: ColumnElement[bool]) -> None:
+        self.condition = condition
+
+    def may_read(self, viewer: Viewer | None, thread: type[Thread]) -> ColumnElement[bool]:
+        return self.condition
+
+
+@pytest.mark.parametrize("name", CONDITIONS)
+async def test_value_anywhere_in_condition_is_viewers(database: Database, name: str) -> None:
+    host = Host(database)
+    for client, viewer in ((host.ada, ADA), (host.bob, BOB)):
+        await client.thread(viewer.subject)
+    api = PlannedApi(database, HostRules(policy=Fixed(CONDITIONS[name])))
+    for viewer, others in ((ADA, []), (BOB, ["x", "y"]), (ADA, ["x"])):
+        subjects = [viewer.subject, *others]
+        member = Member(viewer.subject, viewer.name, subjects=subjects)
+        for ask in (api, api.by_core):
+            answer = (await ask(TITLES, viewer=member))["data"]["threads"]
+            assert [node["title"] for node in answer["nodes"]] == [viewer.subject]
+    assert api.counts.executed == 3
+
+
+async def test_value_that_cannot_be_set_hides_all(database: Database) -> None:
+    """Without it, the NOT would show each thread to everybody."""
+    await Host(database).ada.thread("of Ada")
+    alias = aliased(Author, SUBQUERY)
+    own = select(alias.id).where(alias.id == Thread.author_id).exists()
+    access = Access(HostRules(policy=Fixed(~own)), ADA)
+    with pytest.raises(ConfigurationError, match="an alias of a class"):
+        access.read_condition()
+
+
+async def test_viewer_without_hash_reads_own_threads(database: Database) -> None:
+    host = Host(database)
+    await host.ada.thread("of Ada")
+    await host.bob.thread("of Bob")
+    for policy, title in ((ByMotto(), "of Bob"), (Own(), "of Ada")):
+        api = PlannedApi(database, HostRules(policy=policy))
+        viewer = Member(ADA.subject, motto="of Bob", subjects=[])
+        for ask in (api, api.by_core):
+            answer = (await ask(TITLES, viewer=viewer))["data"]["threads"]
+            assert answer["nodes"] == [{"title": title}]
