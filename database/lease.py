@@ -82,6 +82,8 @@ class Lease(RowReader):
         self._driver: Any = self._proxied.driver_connection
         self.is_lost = False
         """Whether a statement has ended the connection."""
+        self.is_customized = False
+        """Whether a host sets up the pool's connections, with functions or handlers of its own."""
 
     @property
     def is_open(self) -> bool:
@@ -230,7 +232,8 @@ class SqliteLease(Lease):
 
     A short statement is executed in the event loop: the way to the connection's thread and back
     takes longer than most reads. The thread, which has nothing else to do meanwhile, executes what
-    takes long, waits for a lock, or fails.
+    takes long, waits for a lock, or fails, and all on a connection that a host has set up: its
+    functions may take long, and a progress handler of its own could not be given back.
     """
 
     _is_inline = False
@@ -254,7 +257,7 @@ class SqliteLease(Lease):
     ) -> Rows | None:
         """Return the driver's rows of a short statement; None for one that needs the thread."""
         self._began, self._processor_end = perf_counter(), 0.0
-        if self._began < statement.thread_until:
+        if self.is_customized or self._began < statement.thread_until:
             return None
         text, arguments = statement.bind(parameters)
         try:
@@ -262,7 +265,10 @@ class SqliteLease(Lease):
         except Exception:  # Which error it is, the thread finds out.
             statement.leave_to_thread()
             return None
-        statement.thread_time /= 2
+        if perf_counter() - self._began > INLINE_WAIT:  # A single step may take that long.
+            statement.leave_to_thread()
+        else:
+            statement.thread_time /= 2
         for observe in self.observers:
             observe(text)
         return rows

@@ -76,6 +76,7 @@ class Leases:
         self._statements = statements
         self.pending_tasks = pending_tasks
         self._no_listeners = self._local_listeners()
+        self._no_setup = self._setup_listeners()
         self._idle: list[Lease] = []
         self._waiters: deque[asyncio.Future[Lease | None]] = deque()
         self._others = 0
@@ -116,6 +117,11 @@ class Leases:
         """Return what has the listeners of the variant itself, which the first of them replaces."""
         dispatch = self._engine.sync_engine.dispatch
         return [getattr(dispatch, name).local for name in _EVENTS]
+
+    def _setup_listeners(self) -> list[Any]:
+        """Return what sets up a connection of the pool."""
+        dispatch = self._pooled.pool.dispatch
+        return [*dispatch.connect, *dispatch.checkout]
 
     async def fetch(
         self,
@@ -228,6 +234,7 @@ class Leases:
             ends_at = asyncio.get_running_loop().time() + self._age
             pool = self._pooled.pool
             lease: Lease = kind(connection, pool, ends_at, self._statements, self.pending_tasks)
+            lease.is_customized = self._setup_listeners() != self._no_setup
         except BaseException:
             self.count -= 1
             self._wake(None)

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from math import inf
 from pathlib import Path
 from threading import get_ident
+from typing import Any
 
 import pytest
-from sqlalchemy import Integer, select, text
+from sqlalchemy import Integer, event, func, select, text
 from support.leases import connect, eventually, sum_statement, taken, thread_statement
 from support.rows import add_threads
 from support.statements import recorded
@@ -236,6 +237,39 @@ async def test_wait_for_disk_or_processor_is_bounded(
     monkeypatch.setattr(lease_module, "INLINE_WAIT", 0.0 if is_long else inf)
     rows = lease.fetch_inline(count_statement(database, 100), NO_PARAMETERS)
     assert rows == (None if is_long else [(100,)])
+
+
+async def test_long_step_is_left_to_thread_next(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite cannot be interrupted within a step, as of a slow disk or of a large value."""
+    monkeypatch.setattr(statement_module, "THREAD_TIME", 10.0)
+    monkeypatch.setattr(statement_module, "MAX_THREAD_TIME", 10.0)
+    lease = await lease_of(database)
+    lease._driver._conn.create_function("nap", 1, lambda seconds: time.sleep(seconds) or 1)
+    statement = database.compile(select(func.nap(2 * lease_module.INLINE_WAIT)))
+    with traced(lease) as executed:
+        for _ in range(2):
+            assert await database.fetch(statement, NO_PARAMETERS) == [(1,)]
+    assert executed == [True, False]
+
+
+@pytest.mark.parametrize("name", ["connect", "checkout"])
+async def test_connection_of_host_setup_is_left_to_thread(database: Database, name: str) -> None:
+    calls: list[int] = []
+
+    def set_up(connection: Any, *_: object) -> None:
+        driver = connection.driver_connection._conn
+        driver.set_progress_handler(lambda: calls.append(get_ident()) or 0, 1000)
+
+    event.listen(database.engine.sync_engine, name, set_up)
+    with traced(await lease_of(database)) as executed:
+        for _ in range(2):
+            assert await database.fetch(count_statement(database, 1000), NO_PARAMETERS) == [(1000,)]
+            assert calls
+            assert get_ident() not in calls
+            calls.clear()
+    assert executed == [False, False]
 
 
 async def test_read_sees_commit_of_this_process(database: Database) -> None:
