@@ -1,11 +1,10 @@
-"""How long a client waits that asks for next to nothing, while others attack or ask for much.
+"""Measure how long minimal requests wait while other clients attack, or ask for much.
 
     python -m benchmarks.pings [--quick] [--url postgresql+asyncpg://...]
 
-One server process is attacked by another process, and pinged by this one. Told are the
-median, the slowest in a hundred, and the slowest ping of each attack, in milliseconds. On
-a busy machine the slowest says more of the machine; without anyone's attack it is the
-first line.
+One process serves, another attacks it, and this one pings it. It prints the median, the 99th
+percentile and the maximum of the pings during each attack, in milliseconds. The first line is
+without an attack: it shows how much of the maximum is due to the machine.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class EngineFactory:
         """
         options = {"hide_parameters": True, **options}  # which are what users have written
         if "poolclass" not in options and not is_in_memory(self._url):
-            # All of one size: what comes and goes costs a connection each time.
+            # A fixed size: each overflow connection would be opened for one use.
             size = {"pool_size": self._pool_size, "max_overflow": 0}
             options = {"pool_timeout": self._patience, **size, **options}
         url, arguments = split_url(self._url)

@@ -3,8 +3,8 @@
 Errors are told apart by their SQLSTATE (PostgreSQL documentation, appendix A), by its class
 where all of a class mean the same; by SQLite's names (sqlite.org/rescode.html); and by where
 they were raised: whatever fails while a connection is opened is an outage. An error that is
-none of these, such as 25P02, which follows from another error, is a fault of whoever wrote
-the statement.
+none of these, such as 25P02, which follows from another error, is a fault in the code that
+executed the statement.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def classify(error: BaseException) -> Failure | None:
     if isinstance(error, PoolTimeoutError):
         return NO_CONNECTION
     if isinstance(error, PendingRollbackError):
-        # Its connection has been lost before, and whoever was told so has passed over it.
+        # The connection was lost before, and the code that got that error went on.
         return OUTAGE if error.code == "8s2b" else None
     if isinstance(error, DBAPIError):
         failure = _by_sqlstate(error) or _by_sqlite_name(error)

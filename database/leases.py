@@ -190,7 +190,7 @@ class Leases:
     def release(self, lease: Lease) -> None:
         """Hand the lease on to the next task, or let it rest."""
         now = asyncio.get_running_loop().time()
-        # If the connection is closed meanwhile, whoever takes it next finds out.
+        # If the connection is closed meanwhile, the next task that takes it notices.
         if lease.is_lost or lease.pool is not self._pooled.pool or now >= lease.ends_at:
             self._end(lease)
         elif not (self._waiters and self._wake(lease)):

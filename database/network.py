@@ -1,7 +1,7 @@
 """The network between Tallied and PostgreSQL: detection of a lost peer.
 
-A connection over which nothing comes any more keeps its locks on the server's side, and whoever
-waits for it on this side, until TCP gives up, which takes two hours by default.
+If nothing arrives over a connection any more, its locks stay on the server's side, and tasks wait
+for it on this side, until TCP gives up, which takes two hours by default.
 """
 
 from __future__ import annotations

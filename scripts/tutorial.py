@@ -59,7 +59,7 @@ def run(document: Path, python: Path, folder: Path) -> int:
 
     :raises Wrong: for a command that fails, or prints something else.
     """
-    # Only the environment itself is seen: no checkout, no settings of whoever runs this.
+    # The commands see only the environment: no checkout, and no settings of the caller.
     inherited = {
         name: os.environ[name] for name in ("HOME", "TMPDIR", "LANG") if name in os.environ
     }

@@ -15,8 +15,8 @@ class Number(Max):
     """The number of a source within its parent: 1, 2, 3, … in the order in which they commit.
 
     ``Number(Comment.seq, via=Comment.thread, last=Thread.last_seq)`` gives each comment the next
-    number of its thread, under the lock of the thread's row. So whoever has read all rows up to a
-    number misses none that commits later. `last` is the greatest number that was ever given; a
+    number of its thread, under the lock of the thread's row. So a reader of all rows up to a number
+    misses none that commits later. `last` is the greatest number that was ever given; a
     deletion leaves it as it is, so that no number is given twice.
 
     With ``where=Comment.shown``, a comment takes its number once it first meets the condition, and

@@ -172,9 +172,9 @@ def _holds_locks(connection: Connection) -> bool:
 def lock_referenced_rows(
     pending_changes: PendingChanges, edited: Iterable[tuple[Source, InstanceState[Any]]]
 ) -> None:
-    """Lock the rows that others will point to after the flush, and those to delete that they do.
+    """Lock the rows to which others will refer after the flush, and those deleted that they do now.
 
-    Whoever counts locks that row before those that point to it, and so must whoever links.
+    Counting locks a referenced row before the rows that refer to it, so linking must do so, too.
     """
     registry = pending_changes.registry
     keys: dict[Mapper[Any], set[Key]] = defaultdict(set)

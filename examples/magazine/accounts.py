@@ -38,12 +38,12 @@ async def sign_in(
     """Begin a session for the user with that name and password; False where there is none."""
     async with sessions() as session:
         user = await session.scalar(select(User).where(User.name == name))
-    # As long for a name that nobody has, so that names cannot be tried out.
+    # An unknown name takes as long, so that nobody can find out names.
     hashed = user.password_hash if user else await asyncio.to_thread(_nobody)
     fits = await asyncio.to_thread(_fits, hashed, password)
     if user is None or not fits:
         return False
-    request.session.clear()  # or whoever knew it before would share it
+    request.session.clear()  # against session fixation
     request.session.update(user=user.id, key=user.session_key)
     return True
 
