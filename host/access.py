@@ -42,7 +42,7 @@ from .policy import (
     ThreadAction,
     ThreadContext,
 )
-from .read_conditions import is_by_author, with_viewer_values
+from .read_conditions import viewer_values, with_viewer_values
 from .standard_checks import standard_checks
 from .targets import Target
 
@@ -208,10 +208,14 @@ class Access:
         if not self.reads_by_author:
             return self.ask_read_condition(), False
         assert self.viewer is not None
-        condition, needs_author = call_without_author(self._ask_read_condition, self.viewer)
-        if condition is not None and is_by_author(condition):
-            needs_author = True
-        return condition, needs_author
+
+        def ask(viewer: Viewer) -> ColumnElement[bool] | None:
+            condition = self._ask_read_condition(viewer)
+            if condition is not None:
+                viewer_values(condition, viewer)  # A property of a host's may read the key.
+            return condition
+
+        return call_without_author(ask, self.viewer)
 
     def _ask_read_condition(self, viewer: Viewer | None) -> ColumnElement[bool] | None:
         allowed = self.rules.policy.may_read(viewer, Thread)

@@ -13,12 +13,6 @@ from ..errors import ConfigurationError
 from .policy import VIEWER_VALUE
 
 
-def is_by_author(condition: ColumnElement[bool]) -> bool:
-    """Return whether a condition has the key of the viewer's author as a parameter."""
-    key = f"{VIEWER_VALUE}author_id"
-    return any(parameter.key == key for parameter in viewer_parameters(condition))
-
-
 def viewer_parameters(condition: ColumnElement[bool]) -> Sequence[BindParameter[Any]]:
     """Return the parameters of :func:`.viewer_value` in a condition."""
     key = condition._generate_cache_key()  # which SQLAlchemy keeps with the condition

@@ -51,6 +51,11 @@ class Member(Viewer):
     motto: str = ""
     subjects: list[str] = field(default_factory=list)
 
+    @property
+    def key(self) -> Any:
+        """What only Tallied knows, by another name."""
+        return self.author_id
+
 
 class ByMotto(ByName):
     condition = Thread.title == viewer_value("motto")
@@ -172,6 +177,19 @@ CONDITIONS: dict[str, ColumnElement[bool]] = {
     .where(OTHER_THREAD.id == Thread.id, OTHER_AUTHOR.id == viewer_value("author_id"))
     .exists(),
 }
+
+
+async def test_property_of_author_has_authors_key(database: Database) -> None:
+    host = Host(database)
+    await host.ada.thread("of Ada")
+    await host.bob.thread("of Bob")
+    own_author = select(Author.id).where(Author.id == viewer_value("key"))
+    condition = ~own_author.where(Author.id == Thread.author_id).exists()
+    api = PlannedApi(database, HostRules(policy=Fixed(condition)))
+    for ask in (api, api.by_core):
+        answer = (await ask(TITLES, viewer=Member(ADA.subject)))["data"]["threads"]
+        assert answer == {"totalCount": 1, "nodes": [{"title": "of Bob"}]}
+    assert api.counts.executed == 1
 
 
 class Fixed(Policy):
