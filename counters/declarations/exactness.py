@@ -45,7 +45,8 @@ _KINDS: list[tuple[type[TypeEngine[Any]], type[Any]]] = [
 
 COMES_BACK = "comes_back"
 """The name of a method by which a type of a host's says without a trial, for a value in memory,
-that each database gives it back as it is; where it returns False, the type is tried."""
+that each database gives it back as it is; where it returns False, the type is tried. It says so
+for its own class alone."""
 
 
 def is_exact(type_: TypeEngine[Any], value: Any, dialect: Dialect) -> bool:
@@ -69,9 +70,9 @@ def _exactness_test_of(impl: TypeEngine[Any]) -> ExactnessTest:
         if isinstance(inner, (Numeric, *INEXACT)) or getattr(inner, "precision", None) is not None:
             return lambda *_: False
         comes_back = partial(_comes_back, impl, inner, _makes_processors(impl))
-        comes_back_always = getattr(impl, COMES_BACK, None)
-        if comes_back_always is None:
+        if COMES_BACK not in vars(type(impl)):  # A class that inherits it may change values.
             return comes_back
+        comes_back_always = getattr(impl, COMES_BACK)
         return lambda value, *rest: comes_back_always(value) or comes_back(value, *rest)
     if isinstance(impl, INEXACT):
         return lambda *_: False

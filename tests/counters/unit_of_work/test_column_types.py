@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import DateTime, Engine, ForeignKey, delete, insert, select, update
+from sqlalchemy import DateTime, Dialect, Engine, ForeignKey, delete, insert, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from support.pairs import install
 
@@ -17,6 +17,16 @@ class Press(DeclarativeBase):
     pass
 
 
+class Hour(UTCDateTime):
+    """A host's own kind of time, which the database has without minutes."""
+
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        value = value and value.replace(minute=0, second=0, microsecond=0)
+        return super().process_bind_param(value, dialect)
+
+
 class Desk(Press):
     """A parent whose column has SQLAlchemy's type; the times of its news have Tallied's."""
 
@@ -24,6 +34,7 @@ class Desk(Press):
     id: Mapped[int] = mapped_column(primary_key=True)
     news_count: Mapped[int] = mapped_column(server_default="0")
     latest_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    latest_hour: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
 
 class News(Press):
@@ -31,6 +42,7 @@ class News(Press):
     id: Mapped[int] = mapped_column(primary_key=True)
     desk_id: Mapped[int] = mapped_column(ForeignKey("desk.id"), index=True)
     said_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    hour: Mapped[datetime | None] = mapped_column(Hour)
     desk: Mapped[Desk] = relationship()
 
 
@@ -118,3 +130,14 @@ def test_time_of_another_zone_is_tried() -> None:
     zone = timezone(timedelta(hours=2))
     assert not UTCDateTime.comes_back(NOON.astimezone(zone))
     assert not UTCDateTime.comes_back(NOON.replace(tzinfo=None))
+
+
+def test_type_that_overrides_times_is_tried(engine: Engine) -> None:
+    latest_hour = Max(Desk.latest_hour, of=News.hour, via=News.desk)
+    counters, Own = install(engine, *COUNTERS, latest_hour)
+    with Own(engine) as session:
+        session.add(Desk(id=1))
+        session.flush()
+        session.add(News(id=1, desk_id=1, said_at=NOON, hour=NOON + timedelta(minutes=5)))
+        session.commit()
+        assert list(counters.verify(session.connection())) == []
