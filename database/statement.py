@@ -265,7 +265,7 @@ class StatementCache:
         named = [
             (name, bind)
             for name, bind in zip(names, shape.bindparams, strict=True)
-            if name is not None
+            if name is not None and not bind.required
         ]
         key, latest = id(statement), self._latest
         # Its values go with it.
@@ -285,7 +285,7 @@ class _SameStatement(NamedTuple):
     reference: ref[Select[Any]]
     compiled: CompiledStatement
     named: list[tuple[str, BindParameter[Any]]]
-    """Its bind parameters by their names in the text."""
+    """Its bind parameters that have a value, by their names in the text."""
 
     def values(self) -> dict[str, Any]:
         """Return the values of the parameters."""

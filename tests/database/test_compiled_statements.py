@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 from conftest import Open
-from sqlalchemy import Integer, Select, bindparam, func, literal, select, text, tuple_
+from sqlalchemy import Integer, Select, String, bindparam, func, literal, select, text, tuple_
 from support.leases import connect, sum_statement, thread_statement
 from support.rows import add_threads
 
@@ -155,3 +155,15 @@ async def test_schema_is_in_text(with_tables: None, open_database: Open) -> None
     async with database.rows() as reader:
         assert list(await reader.fetch(thread_statement(database), {"key": new_id()})) == []
         assert await reader.read(select(Thread.id)) == []
+
+
+async def test_required_value_that_is_missing_is_no_null(database: Database) -> None:
+    await fill(database)
+    await connect(database)
+    title = bindparam("title", type_=String, required=True)
+    statement = select(func.count()).select_from(Thread).where(title.is_(None))
+    async with database.rows() as reader:
+        for _ in range(2):
+            with pytest.raises(KeyError, match="title"):
+                await reader.select(statement)
+        assert await reader.select(statement, {"title": None}) == [(3,)]
