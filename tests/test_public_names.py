@@ -11,7 +11,7 @@ import importlib
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NewType
 
 from tallied.counters import Counter
 
@@ -112,7 +112,8 @@ def _find(place: str) -> Any:
 
 def _lines(name: str, value: Any, members: bool) -> Iterator[str]:
     kind = "class " if inspect.isclass(value) else ""
-    yield f"{kind}{name}{_signature(value) if callable(value) else ''}"
+    has_signature = callable(value) and not isinstance(value, NewType)  # Python 3.13 gives it one
+    yield f"{kind}{name}{_signature(value) if has_signature else ''}"
     if kind and members and not issubclass(value, BaseException | Counter):
         for member, result in sorted(vars(value).items()):
             is_ours = getattr(result, "__module__", "").startswith("tallied.")
