@@ -323,12 +323,18 @@ class Oracle:
         planned = await run_operation(service, viewer, operation, by_plan=True)
         expected = await run_operation(service, viewer, operation, by_plan=False)
         if planned is None:
-            self.by_core.update(reasons(counts) - before or Counter(["unsupported before"]))
-            assert not is_plain, (reasons(counts) - before, query.text, variables)
+            left = reasons(counts) - before
+            if left.keys() != TOO_LARGE:
+                self.by_core.update(left or Counter(["unsupported before"]))
+                assert not is_plain, (left, query.text, variables)
             return True
         assert planned == expected, (query.text, variables, viewer, expected, planned)
         self.equal += 1
         return True
+
+
+TOO_LARGE = {"unsupported: too many related rows of one row"}
+"""The reason of a random query that no plan executes although each of its fields has one."""
 
 
 def reasons(counts: Any) -> Counter[str]:
