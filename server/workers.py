@@ -34,7 +34,8 @@ def stop_on_hangup() -> None:
 def freeze_loaded_objects() -> None:
     """Leave all objects that are loaded out of the garbage collections to come.
 
-    A full collection looks through them, for some 50 ms in which the event loop stands still.
+    A full collection looks through them, for 0.1 s and more on a busy machine, and the
+    event loop stands still.
     """
     gc.collect()
     gc.freeze()
