@@ -173,12 +173,15 @@ def test_interrupted_rebuild_prints_how_to_continue(
     assert (plain.code, plain.out) == (0, "Put 4 rows right.\n")
 
 
-@pytest.mark.exhaustive
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["verify", "Thread.words"], "There is no counter Thread.words; there is Thread.comment_c"),
-        (["rebuild", "Reply"], "There is no counter Reply; there is Thread.comment_count"),
+        (
+            ["verify", "Thread.words"],
+            "There is no counter Thread.words; there is Thread.last_seq, ",
+        ),
+        (["rebuild", "Reply"], "There is no counter Reply; there is Thread.last_seq, "),
         (
             ["verify", "Thread", "--where", "DROP TABLE x"],
             "The condition 'DROP TABLE x' cannot be read",
@@ -193,11 +196,17 @@ def test_interrupted_rebuild_prints_how_to_continue(
             ["verify", "Thread", "--where", "word_count = 3; DROP"],
             "'3; DROP' is no value of word_count",
         ),
-        (["verify", "--where", "id = 12"], "of Thread and Author; name the counters of one class"),
-        (["rebuild", "--where", "id = 12"], "of Thread and Author; name the counters of one class"),
         (
-            ["rebuild", "--after", "Comment:12"],
-            "The place 'Comment:12' cannot be read; write Thread:ID or Auth",
+            ["verify", "--where", "id = 12"],
+            "Comment and Thread and Author; name the counters of one class",
+        ),
+        (
+            ["rebuild", "--where", "id = 12"],
+            "Comment and Thread and Author; name the counters of one class",
+        ),
+        (
+            ["rebuild", "--after", "Reaction:12"],
+            "The place 'Reaction:12' cannot be read; write ReactionTotal:ID",
         ),
         (
             ["rebuild", "--after", "12"],

@@ -112,7 +112,7 @@ WRITES: dict[str, Callable[[Session, Models], Any]] = {
 }
 
 
-@pytest.mark.exhaustive
+@pytest.mark.sampled
 @pytest.mark.parametrize("write", WRITES)
 def test_write_of_counted_rows_is_refused(
     engine: Engine, models: Models, plain: Session, write: str
@@ -142,7 +142,7 @@ HARMLESS: dict[str, Callable[[Session, Models], Any]] = {
 }
 
 
-@pytest.mark.exhaustive
+@pytest.mark.sampled
 @pytest.mark.parametrize("write", HARMLESS)
 def test_write_that_changes_no_counter_passes(
     engine: Engine, models: Models, plain: Session, write: str
