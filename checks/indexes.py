@@ -98,6 +98,8 @@ def _is_served(index: Index, catalog: Catalog) -> bool:
     """Return whether the index or one with the same effect exists, whatever its name."""
     names = tuple(column.name for column in index.columns)
     is_plain = all(isinstance(each, Column) for each in index.expressions) and not index.info
+    # A partial index is no part of a full one: its rows stand together.
+    is_plain = is_plain and index.dialect_options["postgresql"]["where"] is None
     return any(
         found.name == index.name
         or (

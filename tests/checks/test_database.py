@@ -72,7 +72,7 @@ DAMAGES = [
         "at revision tallied_0001, and this Tallied needs",
     ),
     (VERSION + "'tallied_9999'", "tallied.E012", "tallied_9999"),
-    ("DROP TABLE tallied_comment", "tallied.E013", "The table tallied_comment is missing."),
+    ("DROP TABLE tallied_revision", "tallied.E013", "The table tallied_revision is missing."),
     (
         "ALTER TABLE tallied_comment DROP COLUMN word_count",
         "tallied.E014",
