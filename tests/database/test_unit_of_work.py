@@ -170,10 +170,13 @@ async def test_concurrent_units_lose_no_update(database: Database) -> None:
 async def test_deadlock_is_run_again(database: Database) -> None:
     one, two = await database.write(lambda unit: add_threads(unit, 2))
     tries: list[int] = []
-    both_hold_one = asyncio.Barrier(2)
+    both_hold_one, is_written = asyncio.Barrier(2), asyncio.Event()
 
     async def rename(unit: UnitOfWork, order: tuple[Thread, Thread], role: int) -> None:
         tries.append(role)
+        if tries.count(role) > 1:
+            # It could lock a row before the other one has both, and be the victim again.
+            await is_written.wait()
         for number, thread in enumerate(order):
             loaded = await unit.session.get_one(Thread, thread.id)
             loaded.title += f" by {role}"
@@ -181,10 +184,11 @@ async def test_deadlock_is_run_again(database: Database) -> None:
             if number == 0 and tries.count(role) == 1:
                 await both_hold_one.wait()
 
-    await asyncio.gather(
-        database.write(lambda unit: rename(unit, (one, two), 1)),
-        database.write(lambda unit: rename(unit, (two, one), 2)),
-    )
+    async def write(order: tuple[Thread, Thread], role: int) -> None:
+        await database.write(lambda unit: rename(unit, order, role))
+        is_written.set()
+
+    await asyncio.gather(write((one, two), 1), write((two, one), 2))
     assert sorted(tries) in ([1, 1, 2], [1, 2, 2])
     async with database.read() as connection:
         titles = (await connection.execute(select(Thread.title))).scalars().all()
