@@ -100,7 +100,7 @@ DAMAGES = [
 ]
 
 
-@pytest.mark.exhaustive
+@pytest.mark.sampled
 @pytest.mark.parametrize(("statement", "id", "part"), DAMAGES)
 async def test_damaged_database_is_reported(
     migrated: Database, statement: str, id: str, part: str
