@@ -162,10 +162,10 @@ class Executor:
         """
         text = request.query
         if text is None or request.document_id is not None or self._settings.only_persisted:
-            found = self._text(request)
-            if isinstance(found, GraphQLResponse):
-                return found
-            text = found
+            text_or_error = self._text(request)
+            if isinstance(text_or_error, GraphQLResponse):
+                return text_or_error
+            text = text_or_error
         document = self.documents.find(text) or await self.documents.load(text)
         if document.node is None or document.errors:
             log_client_error(document.errors[0])
