@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Any
+from typing import Any, cast
 
 import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from ..settings import Settings
+from .batching_transport import BatchingTransport
 from .flow_control import (
     Connections,
     Flow,
@@ -104,9 +105,9 @@ class BoundedProtocol(HttpToolsProtocol):
     # The connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
         send_at_once(transport)
-        self.flow = Flow(transport, self._read_on)
+        super().connection_made(cast(asyncio.Transport, BatchingTransport(transport)))
+        self.flow = Flow(self.transport, self._read_on)
         self._timer.start(self._settings.header_time)
         self._is_counted = self._connections.acquire(self.client)
         if not self._is_counted:
@@ -383,11 +384,10 @@ class BoundedProtocol(HttpToolsProtocol):
         is_answered = current is None or current.response_complete
         if not is_answered or self.pipeline:
             return
+        self.transport.write(self._last_answer)
         if self.transport.is_closing() or not self.transport.can_write_eof():
-            self.transport.write(self._last_answer)
             self.transport.close()
             return
-        self.transport.write(self._last_answer)
         # Closed at once, it would be reset by what its client still sends, and the answer lost
         # (RFC 9112, section 9.6).
         self.transport.write_eof()
