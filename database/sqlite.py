@@ -23,6 +23,14 @@ WAL_SIZE = 64 * 2**20
 """Bytes of the disk that the write-ahead log keeps after a burst of changes."""
 
 
+CACHE_SIZE = 1000
+"""Kibibytes of pages that a connection keeps in memory.
+
+SQLite's 2,000 are a fifth of a server's memory with ten connections. The operating system, which
+all connections share, keeps the pages as well.
+"""
+
+
 def configure(connection: DBAPIConnection, *, busy_timeout: float) -> None:
     """Set the pragmas of a connection that Tallied has opened.
 
@@ -35,6 +43,7 @@ def configure(connection: DBAPIConnection, *, busy_timeout: float) -> None:
     except sqlite3.OperationalError as error:
         if not str(error.sqlite_errorname).startswith("SQLITE_READONLY"):
             raise  # A file that cannot be written to is read with the journal that it has.
+    cursor.execute(f"PRAGMA cache_size = -{CACHE_SIZE}")
     cursor.execute(f"PRAGMA journal_size_limit = {WAL_SIZE}")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()

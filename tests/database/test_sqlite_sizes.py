@@ -1,4 +1,4 @@
-"""The write-ahead log of SQLite shrinks after a burst of changes."""
+"""What SQLite keeps is bounded: its write-ahead log after a burst of changes, and its pages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from tallied.database import Database, UnitOfWork
-from tallied.database.sqlite import WAL_SIZE
+from tallied.database.sqlite import CACHE_SIZE, WAL_SIZE
 
 
 @pytest.fixture
@@ -25,6 +25,14 @@ async def execute(database: Database, statement: str) -> None:
         await unit.session.execute(text(statement))
 
     await database.write(work)
+
+
+async def test_connections_keep_few_pages(database: Database) -> None:
+    """SQLite would keep 2,000 KiB for each."""
+    for engine in (database.plain, database.engine):
+        async with engine.connect() as connection:
+            size = await connection.scalar(text("PRAGMA cache_size"))
+        assert size == -CACHE_SIZE
 
 
 async def test_log_shrinks_after_burst(database: Database, tmp_path: Path) -> None:
