@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import insert, select
 from support.api import mutation
 from support.host import Client, Gate, Host, key, run_behind
-from support.rows import count_rows
+from support.rows import count_rows, fetch_value, store
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database
@@ -224,16 +224,10 @@ async def test_deleting_author_costs_constant_statements(
     """An author of 1,000 comments in 100 threads is deleted by as many statements as any."""
     database = host.database
     await host.ada.thread("The first")
-    async with database.read() as connection:
-        author = (await connection.execute(select(Author.id))).scalar_one()
-
-    async def fill(unit: Any) -> None:
-        for _ in range(threads):
-            messages = [Comment(message="one two", author_id=author) for _ in range(comments)]
-            unit.session.add(Thread(title="T", comments=messages, author_id=author))
-        await unit.session.flush()
-
-    await database.write(fill)
+    author = await fetch_value(database, select(Author.id))
+    for _ in range(threads):
+        messages = [Comment(message="one two", author_id=author) for _ in range(comments)]
+        await store(database, Thread(title="T", comments=messages, author_id=author))
     assert (await host.authors())["user-1"] == ("Ada", threads * comments, 2 * threads * comments)
     id = (await me(host.ada))["id"]
     with statements() as executed:
@@ -338,16 +332,8 @@ async def test_authors_stay_exact_among_many_writers(host: Host) -> None:
 
 async def test_bulk_insert_of_host_counts_for_author(host: Host) -> None:
     thread = key(await host.ada.thread("Engines"))
-    async with host.database.read() as connection:
-        author = (await connection.execute(select(Author.id))).scalar_one()
-
-    async def work(unit: Any) -> None:
-        rows = [
-            {"thread_id": thread, "author_id": author, "message": "one two", "word_count": 2}
-            for _ in range(3)
-        ]
-        await unit.session.execute(insert(Comment), rows)
-
-    await host.database.write(work)
+    author = await fetch_value(host.database, select(Author.id))
+    row = {"thread_id": thread, "author_id": author, "message": "one two", "word_count": 2}
+    await host.database.write(lambda unit: unit.session.execute(insert(Comment), [row] * 3))
     assert (await host.authors())["user-1"] == ("Ada", 3, 6)
     await host.assert_exact()

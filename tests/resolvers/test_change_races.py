@@ -26,6 +26,7 @@ from support.changes import (
 )
 from support.host import ADA, BOB, Host, key
 from support.reply_trees import change_tree, read_rows, read_texts, read_values
+from support.rows import fetch_value, fetch_values
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database, UnitOfWork
@@ -137,9 +138,8 @@ async def add_empty_author(board: Board) -> None:
     """Make an author who has written no comment."""
     board.thread = await board.host.bob.thread("Engines")
     await board.host.ada.thread("Looms")
-    async with board.database.read() as connection:
-        query = select(Author.id).where(Author.subject == ADA.subject)
-        board.author = (await connection.execute(query)).scalar_one()
+    query = select(Author.id).where(Author.subject == ADA.subject)
+    board.author = await fetch_value(board.database, query)
 
 
 @pytest.mark.parametrize("backend", ["postgresql"])
@@ -180,8 +180,7 @@ async def test_flag_waits_for_erasure_of_its_author(
             await race(board, erase, CHANGES["flag Bob"])
         return
     assert await race(board, erase, CHANGES["flag Bob"]) == ["ok", "ok"]
-    async with database.sessions() as session:
-        assert (await session.scalars(select(Flag.author_id))).one() != board.author
+    assert await fetch_value(database, select(Flag.author_id)) != board.author
     await board.host.assert_exact()
 
 
@@ -207,9 +206,8 @@ async def test_two_edits_have_two_numbers(
             await race(board, CHANGES["edit"], edit_by_bob)
         return
     assert await race(board, CHANGES["edit"], edit_by_bob) == ["ok", "ok"]
-    async with database.sessions() as session:
-        numbers = (await session.scalars(select(Revision.number).order_by(Revision.number))).all()
-    assert numbers == [1, 2, 3]
+    query = select(Revision.number).order_by(Revision.number)
+    assert await fetch_values(database, query) == [1, 2, 3]
     await board.host.assert_exact()
 
 
@@ -245,9 +243,8 @@ async def test_erased_editor_leaves_no_quota(database: Database, revisions: int)
     board = Board(Host(database, policy=Wiki(), settings=settings))
     await board.fill()
     await board.host.bob.comment(await board.host.bob.thread("Mills"))
-    async with database.read() as connection:
-        query = select(Author.id).where(Author.subject == BOB.subject)
-        board.author = (await connection.execute(query)).scalar_one()
+    query = select(Author.id).where(Author.subject == BOB.subject)
+    board.author = await fetch_value(database, query)
 
     async def edit_by_bob(board: Board, unit: UnitOfWork) -> None:
         await edit_comment(unit, board.host.discussion.access(BOB), board.comment, "other")
@@ -276,10 +273,7 @@ async def test_late_mark_moves_nothing_back(
         return lambda board, unit: mark_read(unit, as_ada(board), key(board.thread), seq)
 
     assert await race(board, mark(4), mark(2)) == ["ok", "ok"]
-    async with database.sessions() as session:
-        assert (await session.scalars(select(Mark.last_read_seq))).all() == [
-            4 if is_greatest else 2
-        ]
+    assert await fetch_values(database, select(Mark.last_read_seq)) == [4 if is_greatest else 2]
 
 
 @pytest.mark.parametrize("backend", ["postgresql"])
@@ -301,8 +295,7 @@ async def test_first_reactions_share_a_total(
             await race(board, CHANGES["react"], react_as_bob)
         return
     assert await race(board, CHANGES["react"], react_as_bob) == ["ok", "ok"]
-    async with database.sessions() as session:
-        assert (await session.scalars(select(ReactionTotal.count))).all() == [2]
+    assert await fetch_values(database, select(ReactionTotal.count)) == [2]
     await board.host.assert_exact()
 
 

@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import HTTPConnection
 from support.host import MODERATOR, Host, get_viewer, key
 from support.reply_trees import assert_sound, read_values
-from support.shared_units import Shared, find_drifts, store_threads
+from support.rows import count_rows, fetch, find_drifts
+from support.shared_units import Shared, store_threads
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database, UnitOfWork
@@ -47,9 +48,7 @@ def held(database: Database, **settings: Any) -> Host:
 
 async def read_log(database: Database) -> list[tuple[Any, ...]]:
     columns = (ModerationEntry.former_status, ModerationEntry.status, ModerationEntry.reason)
-    async with database.read() as connection:
-        query = select(*columns).order_by(ModerationEntry.created_at)
-        return [tuple(row) for row in await connection.execute(query)]
+    return await fetch(database, select(*columns).order_by(ModerationEntry.created_at))
 
 
 async def test_erased_author_leaves_nothing_in_checks(database: Database) -> None:
@@ -78,10 +77,8 @@ async def publish(host: Host, *ids: str) -> None:
 
 
 async def end_quotas(database: Database) -> None:
-    async def end(unit: UnitOfWork) -> None:
-        await unit.session.execute(update(Quota).values(ends_at=now()))
-
-    await database.write(end)
+    ended = update(Quota).values(ends_at=now())
+    await database.write(lambda unit: unit.session.execute(ended))
 
 
 async def test_held_comment_waits_for_a_moderator(database: Database) -> None:
@@ -172,8 +169,7 @@ async def test_repetition_and_rate_are_refused(database: Database) -> None:
         assert str(wait) in error["message"]
     await end_quotas(database)
     await host.ada.do("addComment", ADDED, **again)
-    async with database.read() as connection:
-        quotas = len((await connection.execute(select(Quota.subject))).all())
+    quotas = await count_rows(database, Quota)
     assert await purge_quotas(database, batch_size=2) == quotas - 2
     assert await purge_quotas(database) == 0
     await assert_sound(database)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, delete, event
 from sqlalchemy.orm import Session
 from support.api import Api, mutation
 from support.recount import drifted
-from support.sessions import Counted, sync_engine
+from support.sessions import Counted
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database
@@ -51,13 +51,6 @@ def meanwhile(database: Database, before: str, id: str, by: Engine | None) -> It
     yield done
     event.remove(database.engine.sync_engine, "before_cursor_execute", strike)
     assert len(done) == 1
-
-
-@pytest.fixture
-def someone_else(empty_url: str) -> Iterator[Engine]:
-    engine = sync_engine(empty_url)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

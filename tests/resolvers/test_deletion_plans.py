@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import insert, select, text, update
 from support.query_plans import assert_by_index, executed, plan_of, rows_about
+from support.rows import fetch_value, store
 
 from tallied.database import Database, UnitOfWork
 from tallied.host.access import Access, HostRules
@@ -33,8 +34,7 @@ async def bury(database: Database) -> None:
         {**comment(threads[number % 3000].id, now()), "author_name": "Ada"}
         for number in range(6000)
     ]
-    async with database.sessions() as session, session.begin():
-        session.add_all(threads)
+    await store(database, *threads)
     async with database.engine.begin() as connection:
         await connection.execute(insert(comments), rows)
         people = [
@@ -92,14 +92,13 @@ async def test_deletions_use_indexes(database: Database) -> None:
     """Neither a deletion, a restoration, a purge nor an erasure reads a whole table."""
     await bury(database)
     access = Access(HostRules()).as_host()
-    async with database.read() as connection:
-        ids = select(Comment.id).order_by(Comment.id).limit(1)
-        (tombstone,) = await connection.scalars(ids.where(Comment.status == "deleted"))
-        (parent,) = await connection.scalars(ids.where(Comment.child_count > 0, Comment.shown))
-        (reply,) = await connection.scalars(
-            ids.where(Comment.parent_id.is_not(None), Comment.parent_id != tombstone)
-        )
-        (author,) = await connection.scalars(select(Author.id).where(Author.subject == "7"))
+    ids = select(Comment.id).order_by(Comment.id).limit(1)
+    tombstone = await fetch_value(database, ids.where(Comment.status == "deleted"))
+    parent = await fetch_value(database, ids.where(Comment.child_count > 0, Comment.shown))
+    reply = await fetch_value(
+        database, ids.where(Comment.parent_id.is_not(None), Comment.parent_id != tombstone)
+    )
+    author = await fetch_value(database, select(Author.id).where(Author.subject == "7"))
     with executed(database) as statements:
         await database.write(lambda unit: delete_comment(unit, access, parent))
         await database.write(lambda unit: delete_comment(unit, access, reply))

@@ -7,17 +7,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import select
 from support.api import mutation
 from support.host import ADA, BOB, MODERATOR, Gate, Host, key, run_behind
 from support.plans import PlannedApi
+from support.rows import count_rows, fetch_values, find_drifts
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database
 from tallied.errors import Conflict
 from tallied.host.policy import CommentContext, Policy
 from tallied.models import Revision
-from tallied.models.counters import counters
 from tallied.resolvers import comments, views
 
 HISTORY = """query($t: ID!) { thread(id: $t) { wordCount comments { nodes { message revision
@@ -53,11 +53,6 @@ async def edit(client: Any, id: str, message: str, expected: int | None = None) 
     return await client(mutation("editComment", EDITED), i=input)
 
 
-async def count_revisions(database: Database) -> int:
-    async with database.read() as connection:
-        return await connection.scalar(select(func.count()).select_from(Revision)) or 0
-
-
 async def test_history_has_original_and_latest_edits(
     database: Database, statements: Any, wait: Callable[[int], None]
 ) -> None:
@@ -77,7 +72,7 @@ async def test_history_has_original_and_latest_edits(
 
     assert await history(host.ada) == []
     assert (await edit(host.ada, comment, "one"))["comment"]["revision"] == 1
-    assert await count_revisions(database) == 0
+    assert await count_rows(database, Revision) == 0
     with statements() as executed:
         await edit(host.ada, comment, "one a")
     assert executed.verbs.count("INSERT tallied_revision") == 1
@@ -160,7 +155,7 @@ async def test_stale_edit_gets_current_comment(database: Database) -> None:
     assert refused.value.change.comment["message"] == "three"  # type: ignore[attr-defined]
     without = Host(database, settings={"revisions": 0})
     await edit(without.ada, comment, "five")
-    assert await count_revisions(database) == 3
+    assert await count_rows(database, Revision) == 3
 
 
 @pytest.mark.parametrize("checks", [True, False])
@@ -183,7 +178,7 @@ async def test_one_of_two_edits_of_a_revision_succeeds(
     codes = [error["code"] for error in second["userErrors"]]
     assert codes == (["CONFLICT"] if checks else [])
     assert second["comment"]["message"] == ("two" if checks else "three")
-    assert await count_revisions(database) == (2 if checks else 3)
+    assert await count_rows(database, Revision) == (2 if checks else 3)
     await host.assert_exact()
 
 
@@ -197,21 +192,17 @@ async def test_history_goes_with_what_it_tells(database: Database) -> None:
     for id in (first, parent, third):
         await edit(host.ada, id, "harmless")
     await edit(host.moderator, third, "moderated")
-    assert await count_revisions(database) == 7
+    assert await count_rows(database, Revision) == 7
     await host.ada.do("deleteComment", "deletedCommentId", commentId=first)
-    assert await count_revisions(database) == 5
+    assert await count_rows(database, Revision) == 5
     query = "query($c: ID!) { comment(id: $c) { isDeleted revisions { message } } }"
     await host.ada.do("deleteComment", "deletedCommentId", commentId=parent)
     assert await host.moderator(query, c=parent) == {"isDeleted": True, "revisions": []}
-    assert await count_revisions(database) == 3
+    assert await count_rows(database, Revision) == 3
     author = (await host.ada("{ viewer { author { id } } }"))["author"]["id"]
     await host.ada.do("deleteAuthor", "deletedAuthorId", authorId=author, comments="KEEP")
-    async with database.read() as connection:
-        editors = await connection.execute(
-            text("SELECT editor_id IS NULL FROM tallied_revision ORDER BY number")
-        )
-        assert [bool(row[0]) for row in editors] == [True, True, False]
+    orphans = select(Revision.editor_id.is_(None)).order_by(Revision.number)
+    assert await fetch_values(database, orphans) == [True, True, False]
     await host.moderator.do("deleteThread", "deletedThreadId", threadId=thread)
-    assert await count_revisions(database) == 0
-    async with database.read() as connection:
-        assert await connection.run_sync(lambda it: list(counters.verify(it))) == []
+    assert await count_rows(database, Revision) == 0
+    assert await find_drifts(database) == []

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 from support.api import Api
+from support.rows import store
 
 from tallied.database import Database, UnitOfWork
 from tallied.models import Comment, Thread
@@ -24,7 +25,7 @@ TITLES = (
     "100% sure",
     "a_b",
     "a/b",
-    "",
+    "\uff37\uff49\uff44\uff45",
 )
 AUTHORS = ("Ada", "Grace", "ada")
 
@@ -33,24 +34,17 @@ AUTHORS = ("Ada", "Grace", "ada")
 async def api(database: Database) -> Api:
     """Threads of growing size and age, whose comments take turns in authors and days."""
 
-    async def fill(unit: UnitOfWork) -> None:
-        for number, title in enumerate(TITLES):
-            begun = START + timedelta(days=number)
-            comments = [
-                Comment(
-                    author_name=AUTHORS[index % 3],
-                    message=f"comment {index}",
-                    created_at=begun + timedelta(days=index),
-                )
-                for index in range(number)
-            ]
-            unit.session.add(
-                Thread(
-                    title=title or "\uff37\uff49\uff44\uff45", created_at=begun, comments=comments
-                )
+    for number, title in enumerate(TITLES):
+        begun = START + timedelta(days=number)
+        comments = [
+            Comment(
+                author_name=AUTHORS[index % 3],
+                message=f"comment {index}",
+                created_at=begun + timedelta(days=index),
             )
-
-    await database.write(fill)
+            for index in range(number)
+        ]
+        await store(database, Thread(title=title, created_at=begun, comments=comments))
     return Api(database)
 
 

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 from support.host import ADA, MODERATOR, Gate, Host, key, run_behind
 from support.reply_trees import add_chain, add_reply, assert_sound
+from support.rows import count_rows, fetch
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database
@@ -38,9 +39,7 @@ def host(database: Database) -> Host:
 
 async def read_log(database: Database) -> list[tuple[str, str, str | None]]:
     columns = (ModerationEntry.former_status, ModerationEntry.status, ModerationEntry.reason)
-    async with database.read() as connection:
-        query = select(*columns).order_by(ModerationEntry.created_at)
-        return [tuple(row) for row in await connection.execute(query)]
+    return await fetch(database, select(*columns).order_by(ModerationEntry.created_at))
 
 
 async def moderate(host: Host, to: str, *ids: str, **input: Any) -> Any:
@@ -178,8 +177,7 @@ async def test_erased_author_leaves_no_flag(host: Host) -> None:
     bob = key((await host.bob("{ viewer { author { id } } }"))["author"]["id"])
     write, access = host.discussion.write, host.discussion.access_as_host()
     await erase_author(write, access, bob, batch_size=2)
-    async with host.database.read() as connection:
-        assert (await connection.execute(select(Flag.comment_id))).all() == []
+    assert await count_rows(host.database, Flag) == 0
     await assert_sound(host.database)
 
 

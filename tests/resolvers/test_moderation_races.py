@@ -10,11 +10,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from support.board import Board, Change, race, read_unlocked
 from support.host import ADA, BOB, Host, key
 from support.reply_trees import assert_sound, read_rows
+from support.rows import count_rows
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database, UnitOfWork
@@ -120,9 +120,8 @@ async def test_racing_decisions_leave_sound_tree(strict: Database, first: str, s
     statuses = {"flag": "pending", "reject": "rejected", "delete": "deleted"}
     last = [statuses[name] for name in done if name in statuses] or ["published"]
     assert (await read_rows(strict))[board.ids[2]].status == last[-1]
-    async with strict.read() as connection:
-        acts = await connection.scalar(select(func.count()).select_from(ModerationEntry))
-    assert acts == 1 + len(DECISIONS.intersection(done))
+    acts = 1 + len(DECISIONS.intersection(done))
+    assert await count_rows(strict, ModerationEntry) == acts
     await assert_sound(strict)
     await board.host.assert_exact()
 

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 from support.api import Api, mutation
+from support.host import key
+from support.rows import fetch, find_drifts, store
 
-from tallied.database import Database, UnitOfWork
+from tallied.database import Database
 from tallied.models import Comment, Thread
 from tallied.models.base import new_id
-from tallied.models.counters import counters
 from tallied.resolvers.moves import MAX_MOVED
-from tallied.schema.ids import decode_id, encode_id
+from tallied.schema.ids import encode_id
 
 ADD = mutation("addComment", "comment { id } userErrors { code }")
 MOVE = mutation(
@@ -35,12 +36,9 @@ async def move(api: Api, comment: str, thread: str, to: str | None = None) -> An
 
 async def places(database: Database) -> dict[str, tuple[Any, ...]]:
     """Return thread, parent, root, answered comment and depth of each comment by messages."""
-    async with database.engine.connect() as connection:
-        drifts = await connection.run_sync(lambda it: list(counters.verify(it)))
-        assert not drifts
-        rows = (await connection.execute(select(Comment.__table__))).all()
-        threads = await connection.execute(select(Thread.id, Thread.title))
-        titles = {row.id: row.title for row in threads}
+    assert await find_drifts(database) == []
+    rows = await fetch(database, select(Comment.__table__))
+    titles = dict(await fetch(database, select(Thread.id, Thread.title)))
     names = {row.id: row.message for row in rows} | {None: None}
     return {
         row.message: (
@@ -140,21 +138,10 @@ async def test_move_of_many_replies_is_bounded(
     thread, other = await api.thread("Looms"), await api.thread("Mills")
     roots = [await add(api, thread, "a"), await add(api, thread, "b")]
 
-    async def fill(unit: UnitOfWork) -> None:
-        for root, number in zip(roots, (bound - 1, bound), strict=True):
-            key, thread_key = decode_id(root, "id", "Comment")[1], decode_id(thread, "id", "Thread")
-            unit.session.add_all(
-                Comment(
-                    message=f"{root} {n}",
-                    thread_id=thread_key[1],
-                    parent_id=key,
-                    root_id=key,
-                    depth=1,
-                )
-                for n in range(number)
-            )
-
-    await database.write(fill)
+    for root, number in zip(roots, (bound - 1, bound), strict=True):
+        place = {"thread_id": key(thread), "parent_id": key(root), "root_id": key(root)}
+        replies = [Comment(message=f"{root} {n}", depth=1, **place) for n in range(number)]
+        await store(database, *replies)
     payload = await move(api, roots[1], other)
     assert payload["userErrors"] == [{"code": "NOT_MOVABLE", "field": "commentId"}]
     with statements() as executed:

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 from support.api import Api
+from support.rows import fetch, store
 
-from tallied.database import Database, UnitOfWork
+from tallied.database import Database
 from tallied.models import Comment, Thread
 from tallied.resolvers.pagination.arguments import PageArguments, RequestedFields, RowPage, Window
 from tallied.resolvers.pagination.cursors import Order, Position
@@ -91,21 +92,18 @@ def observed(page: RowPage, order: Order) -> Expected:
 async def filled(database: Database) -> Database:
     """Threads of various sizes; some rows were made at the same moment."""
 
-    async def fill(unit: UnitOfWork) -> None:
-        for number, size in enumerate(SIZES):
-            begun = START + timedelta(hours=number // 2)
-            thread = Thread(title=f"Thread {number}", created_at=begun)
-            thread.comments = [
-                Comment(
-                    author_name="Ada",
-                    message="one two " * (1 + index % 2),
-                    created_at=begun + timedelta(minutes=index // 2),
-                )
-                for index in range(size)
-            ]
-            unit.session.add(thread)
-
-    await database.write(fill)
+    for number, size in enumerate(SIZES):
+        begun = START + timedelta(hours=number // 2)
+        comments = [
+            Comment(
+                author_name="Ada",
+                message="one two " * (1 + index % 2),
+                created_at=begun + timedelta(minutes=index // 2),
+            )
+            for index in range(size)
+        ]
+        thread = Thread(title=f"Thread {number}", created_at=begun, comments=comments)
+        await store(database, thread)
     return database
 
 
@@ -113,9 +111,8 @@ async def positions(database: Database, order: Order) -> list[tuple[UUID, Positi
     """Return the position of every row in an order, with the id of its thread."""
     entity = order.entity
     parent = entity.thread_id if entity is Comment else entity.id
-    async with database.read() as connection:
-        rows = await connection.execute(select(parent, order.expression(entity), entity.id))
-        return [(parent, Position(key, id)) for parent, key, id in rows]
+    rows = await fetch(database, select(parent, order.expression(entity), entity.id))
+    return [(parent, Position(key, id)) for parent, key, id in rows]
 
 
 @pytest.mark.exhaustive

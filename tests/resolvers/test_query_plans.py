@@ -18,6 +18,7 @@ from support.api import Api
 from support.databases import new_database
 from support.host import Discreet, titles
 from support.query_plans import assert_by_index, executed, plan_of, rows_about, sqlite_steps
+from support.rows import fetch_value
 
 from tallied.database import Database
 from tallied.host.access import HostRules
@@ -347,8 +348,7 @@ async def test_counts_use_index_of_targets(full: Database, explain: Explain) -> 
 
 async def test_numbers_of_authors_use_index(full: Database, explain: Explain) -> None:
     """They are counted where a policy hides threads."""
-    async with full.read() as connection:
-        id = encode_id("Author", await connection.scalar(select(Author.id).limit(1)))
+    id = encode_id("Author", await fetch_value(full, select(Author.id).limit(1)))
     query = "query($id: ID!) { author(id: $id) { commentCount wordCount } }"
     _, plan = await explain(query, rules=HostRules(policy=Discreet()), id=id)
     # PostgreSQL counts both numbers in one LATERAL.

@@ -6,12 +6,13 @@ import asyncio
 from typing import Any
 
 import pytest
-from sqlalchemy import ColumnElement, and_, bindparam, func, select
+from sqlalchemy import ColumnElement, and_, bindparam
 from support.api import mutation
 from support.board import Board, race
 from support.diary import Diary
 from support.host import ADA, BOB, Discreet, Gate, Host, blocked, key, run_behind
 from support.plans import PlannedApi
+from support.rows import count_rows, find_drifts
 
 from tallied.auth.viewer import Viewer
 from tallied.counters.sql.driver import DriverStatement
@@ -20,7 +21,6 @@ from tallied.database.unit_of_work import UnitOfWork
 from tallied.errors import ConfigurationError
 from tallied.host.policy import CommentContext, Policy
 from tallied.models import Comment, Reaction, ReactionTotal, Thread
-from tallied.models.counters import counters
 from tallied.resolvers import reactions, views
 from tallied.resolvers.comments import move_comment
 from tallied.settings import Settings
@@ -38,9 +38,9 @@ class Shy(Discreet):
         return viewer is not None and viewer.author_id != comment.author_id
 
 
-async def rows(database: Database, entity: Any) -> int:
-    async with database.read() as connection:
-        return await connection.scalar(select(func.count()).select_from(entity)) or 0
+async def count_all(database: Database) -> tuple[int, int]:
+    """Return the number of reactions, and that of their totals."""
+    return await count_rows(database, Reaction), await count_rows(database, ReactionTotal)
 
 
 def groups(payload: Any) -> list[tuple[str, int, bool]]:
@@ -164,7 +164,7 @@ async def test_wrong_reactions_are_refused(database: Database) -> None:
                 7,  # type: ignore[arg-type]
             )
         )
-    assert await rows(database, Reaction) == await rows(database, ReactionTotal) == 0
+    assert await count_all(database) == (0, 0)
 
 
 @pytest.mark.parametrize("value", ["like", "like:x", "Like:x:y", "a:x:y,a:z:w", "a:b:c:d", "a::b"])
@@ -185,13 +185,22 @@ async def test_deletions_take_reactions_along(database: Database) -> None:
     await host.assert_exact()
     authors = (await host.ada("{ viewer { author { id } } }"))["author"]["id"]
     await host.ada.do("deleteAuthor", "deletedAuthorId", authorId=authors)
-    assert (await rows(database, Reaction), await rows(database, ReactionTotal)) == (8, 8)
+    assert await count_all(database) == (
+        8,
+        8,
+    )
     await host.assert_exact()
     await host.moderator.do("deleteComment", "deletedCommentId", commentId=comments[0])
-    assert (await rows(database, Reaction), await rows(database, ReactionTotal)) == (6, 6)
+    assert await count_all(database) == (
+        6,
+        6,
+    )
     await host.assert_exact()
     await host.moderator.do("deleteThread", "deletedThreadId", threadId=threads[1])
-    assert (await rows(database, Reaction), await rows(database, ReactionTotal)) == (2, 2)
+    assert await count_all(database) == (
+        2,
+        2,
+    )
     await host.assert_exact()
 
 
@@ -241,9 +250,8 @@ async def test_reaction_waits_for_hiding_of_comment(
     await database.write(hide)
     codes = [error["code"] for error in (await reacting[0])["userErrors"]]
     assert codes == (["NOT_FOUND"] if is_locked else [])
-    assert await rows(database, Reaction) == (0 if is_locked else 1)
-    async with database.read() as connection:
-        assert await connection.run_sync(lambda it: list(counters.verify(it))) == []
+    assert await count_rows(database, Reaction) == (0 if is_locked else 1)
+    assert await find_drifts(database) == []
 
 
 @pytest.mark.parametrize("policy", [Policy(), Discreet()])
@@ -265,9 +273,8 @@ async def test_reaction_follows_comment_that_is_moved(database: Database, policy
             await change(unit, access, board.comment, "like")
 
         assert await race(board, move, react) == ["ok", "ok"]
-        query = select(func.count()).where(Reaction.comment_id == board.comment)
-        async with database.read() as connection:
-            assert await connection.scalar(query) == (not has_reacted)
+        own_rows = Reaction.comment_id == board.comment
+        assert await count_rows(database, Reaction, own_rows) == (not has_reacted)
     await board.host.assert_exact()
 
 
@@ -293,12 +300,14 @@ async def test_tombstone_and_erasure_lose_reactions(database: Database) -> None:
         "viewerCanReact": False,
         "reactionGroups": [],
     }
-    assert (await rows(database, Reaction), await rows(database, ReactionTotal)) == (4, 2)
+    assert await count_all(database) == (
+        4,
+        2,
+    )
     author = (await host.ada("{ viewer { author { id } } }"))["author"]["id"]
     await host.ada.do("deleteAuthor", "deletedAuthorId", authorId=author, comments="TOMBSTONE")
-    assert await rows(database, Reaction) == 2
-    async with database.read() as connection:
-        assert await connection.run_sync(lambda it: list(counters.verify(it))) == []
+    assert await count_rows(database, Reaction) == 2
+    assert await find_drifts(database) == []
 
 
 LEVELS = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
@@ -355,5 +364,5 @@ async def test_concurrent_changes_keep_reactions_exact(
     codes = {error["code"] for answer in answers for error in answer["userErrors"]}
     assert codes <= allowed
     left = 0 if allowed else 1 + (race == "addReaction" or (race == "deleteAuthor" and not first))
-    assert await rows(strict, Reaction) == left
+    assert await count_rows(strict, Reaction) == left
     await host.assert_exact()

@@ -6,12 +6,13 @@ import asyncio
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 from support.api import mutation
 from support.diary import Diary
 from support.host import ADA, Gate, Host, blocked, key
 from support.plans import PlannedApi
 from support.query_plans import executed, plan_of
+from support.rows import count_rows, fetch_value, fetch_values, store
 
 from tallied.database import Database
 from tallied.database.unit_of_work import UnitOfWork
@@ -22,11 +23,6 @@ from tallied.schema.ids import encode_id
 
 UNREAD = "unreadCount firstUnread { seq message author { name } }"
 PAGE = f"{{ threads(first: 50) {{ nodes {{ id lastSeq {UNREAD} }} }} }}"
-
-
-async def count_marks(database: Database) -> int:
-    async with database.read() as connection:
-        return await connection.scalar(select(func.count()).select_from(Mark)) or 0
 
 
 async def test_unread_comments_are_those_of_others_after_the_mark(
@@ -93,19 +89,15 @@ async def test_unread_comments_are_those_of_others_after_the_mark(
         )
     assert {state.count for state in read.values()} == {n["unreadCount"] for n in expected}
     await host.moderator.do("deleteThread", "deletedThreadId", threadId=thread)
-    assert await count_marks(database) == 0
+    assert await count_rows(database, Mark) == 0
 
 
 async def test_unread_comments_are_counted_to_a_hundred(database: Database) -> None:
     host = Host(database)
     thread = key(await host.ada.thread("Engines"))
 
-    async def fill(unit: UnitOfWork) -> None:
-        unit.session.add_all(
-            Comment(thread_id=thread, author_name="Eve", message="x") for _ in range(150)
-        )
-
-    await database.write(fill)
+    comments = [Comment(thread_id=thread, author_name="Eve", message="x") for _ in range(150)]
+    await store(database, *comments)
     query = "{ threads { nodes { lastSeq unreadCount firstUnread { seq } } } }"
     assert (await host.ada(query))["nodes"] == [
         {"lastSeq": 150, "unreadCount": 100, "firstUnread": {"seq": 1}}
@@ -117,12 +109,11 @@ async def test_deleted_author_takes_marks_along(database: Database) -> None:
     thread = await host.bob.thread("Engines", "one")
     for comments in ("KEEP", "TOMBSTONE"):
         await host.ada.do("markRead", "lastReadSeq", threadId=thread)
-        assert await count_marks(database) == 1
-        async with database.read() as connection:
-            author = await connection.scalar(select(Author.id).where(Author.subject == ADA.subject))
-        id = encode_id("Author", author)
+        assert await count_rows(database, Mark) == 1
+        query = select(Author.id).where(Author.subject == ADA.subject)
+        id = encode_id("Author", await fetch_value(database, query))
         await host.ada.do("deleteAuthor", "deletedAuthorId", authorId=id, comments=comments)
-        assert await count_marks(database) == 0
+        assert await count_rows(database, Mark) == 0
 
 
 @pytest.mark.parametrize("places", [(1, 3), (3, 1)])
@@ -145,8 +136,7 @@ async def test_two_marks_end_with_the_greater(strict: Database, places: tuple[in
         await behind
     gate.open.set()
     await asyncio.gather(task, behind)
-    async with strict.read() as connection:
-        assert (await connection.scalars(select(Mark.last_read_seq))).all() == [3]
+    assert await fetch_values(strict, select(Mark.last_read_seq)) == [3]
 
 
 @pytest.mark.parametrize("change", ["deleteThread", "addComment", "deleteAuthor"])
@@ -157,8 +147,8 @@ async def test_mark_races_other_changes(strict: Database, change: str) -> None:
     for _ in range(2):
         await host.bob.comment(thread)
     await host.ada.thread("Looms")
-    async with strict.read() as connection:
-        author = await connection.scalar(select(Author.id).where(Author.subject == ADA.subject))
+    query = select(Author.id).where(Author.subject == ADA.subject)
+    author = await fetch_value(strict, query)
     inputs: dict[str, dict[str, Any]] = {
         "deleteThread": {"threadId": thread},
         "addComment": {"threadId": thread, "message": "three"},
@@ -183,7 +173,7 @@ async def test_mark_races_other_changes(strict: Database, change: str) -> None:
         result = await host.ada("query($t: ID!) { thread(id: $t) { unreadCount } }", t=thread)
         assert result["unreadCount"] == 3 - payload["lastReadSeq"]
     elif change == "deleteThread":
-        assert await count_marks(strict) == 0
+        assert await count_rows(strict, Mark) == 0
     await host.assert_exact()
 
 
@@ -306,12 +296,8 @@ async def test_numbers_are_found_by_the_index(database: Database) -> None:
     host = Host(database)
     ids = [key(await host.ada.thread(f"{n}")) for n in range(3)]
 
-    async def fill(unit: UnitOfWork) -> None:
-        unit.session.add_all(
-            Comment(thread_id=ids[0], author_name="Eve", message="x") for _ in range(2000)
-        )
-
-    await database.write(fill)
+    comments = [Comment(thread_id=ids[0], author_name="Eve", message="x") for _ in range(2000)]
+    await store(database, *comments)
     async with database.engine.connect() as connection:
         connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
         await connection.exec_driver_sql("ANALYZE")

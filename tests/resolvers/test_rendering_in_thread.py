@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from support.api import Api
+from support.rows import store
 
-from tallied.database import Database, UnitOfWork
+from tallied.database import Database
 from tallied.host.access import HostRules
 from tallied.models import Comment, Thread
 from tallied.resolvers import rendering
@@ -25,13 +26,9 @@ HTML = """query($title: String!) { threads(first: 1, filterBy: {titleContains: $
 async def fill(database: Database, **messages: list[str]) -> None:
     """Make threads with comments of these messages."""
 
-    async def work(unit: UnitOfWork) -> None:
-        unit.session.add_all(
-            Thread(title=title, comments=[Comment(author_name="Ada", message=m) for m in input])
-            for title, input in messages.items()
-        )
-
-    await database.write(work)
+    for title, texts in messages.items():
+        comments = [Comment(author_name="Ada", message=text) for text in texts]
+        await store(database, Thread(title=title, comments=comments))
 
 
 def html_of(page: Any) -> list[str]:

@@ -6,9 +6,10 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import update
 from support.api import Api, mutation
 from support.host import ADA, BOB, MODERATOR
+from support.rows import count_rows, find_drifts
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database, UnitOfWork
@@ -17,7 +18,6 @@ from tallied.host.access import Access, HostRules
 from tallied.host.hooks import Event, Hooks
 from tallied.host.policy import CommentContext, Policy, ThreadContext
 from tallied.models import Comment
-from tallied.models.counters import counters
 from tallied.resolvers import views
 from tallied.resolvers.comments import NewComment, add_comment
 from tallied.schema.ids import decode_id, encode_id
@@ -42,12 +42,6 @@ async def reply(api: Api, thread: str, to: str | None, message: str, **more: Any
     if api.viewer is None:
         input["authorName"] = "Ada"
     return (await api.post(ADD, i=input))["data"]["addComment"]
-
-
-async def drifts(database: Database) -> list[Any]:
-    """Return the counters that are wrong."""
-    async with database.engine.connect() as connection:
-        return await connection.run_sync(lambda it: list(counters.verify(it)))
 
 
 @pytest.mark.parametrize("cap", [0, 1, 2, 4])
@@ -76,7 +70,7 @@ async def test_reply_hangs_on_deepest_allowed_comment(database: Database, cap: i
         }
         assert payload["thread"] == {"commentCount": number + 2}
         path = [*path[:cap], f"reply {number}"]
-    assert not await drifts(database)
+    assert not await find_drifts(database)
 
 
 async def test_lowered_cap_applies_to_new_replies_only(database: Database) -> None:
@@ -88,7 +82,7 @@ async def test_lowered_cap_applies_to_new_replies_only(database: Database) -> No
     comment = (await reply(flat, thread, id, "last"))["comment"]
     assert (comment["depth"], comment["parent"]) == (1, {"message": "three short words"})
     assert comment["inReplyTo"] == {"message": "reply 3"}
-    assert not await drifts(database)
+    assert not await find_drifts(database)
 
 
 async def test_reply_without_open_parent_is_refused(database: Database) -> None:
@@ -118,8 +112,7 @@ async def test_reply_without_open_parent_is_refused(database: Database) -> None:
         assert (error["code"], error["field"]) == ("LOCKED", "threadId")
     node = f'{{ comment(id: "{ids[2]}") {{ viewerCanReply }} }}'
     assert (await api(node)) == {"viewerCanReply": False}
-    async with database.engine.connect() as connection:
-        assert len((await connection.execute(select(Comment.id))).all()) == 3
+    assert await count_rows(database, Comment) == 3
 
 
 async def test_same_submission_is_one_reply_to_each_comment(database: Database) -> None:
@@ -132,7 +125,7 @@ async def test_same_submission_is_one_reply_to_each_comment(database: Database) 
     ]
     assert [payload["isDuplicate"] for payload in payloads] == [False, True, False, False, True]
     assert len({payload["comment"]["id"] for payload in payloads}) == 3
-    assert not await drifts(database)
+    assert not await find_drifts(database)
 
 
 class Announcements(Policy):
@@ -227,7 +220,7 @@ async def test_host_replies_within_unit_of_work(database: Database) -> None:
             await views.read_around(connection, access, view.id, siblings=500)
     assert second.comment["parent_id"] == second.comment["root_id"] == first.comment["id"]
     assert (second.thread["comment_count"], second.thread["top_level_count"]) == (2, 1)
-    assert not await drifts(database)
+    assert not await find_drifts(database)
 
 
 async def test_tree_has_comment_once_that_is_requested_with_its_parent(database: Database) -> None:
@@ -253,4 +246,4 @@ async def test_wrong_counter_of_replies_is_found(database: Database) -> None:
     await reply(api, thread, await api.comment(thread), "a")
     async with database.engine.begin() as connection:
         await connection.execute(update(Comment.__table__).values(thread_reply_count=7))
-    assert len(await drifts(database)) == 2
+    assert len(await find_drifts(database)) == 2

@@ -9,8 +9,8 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import event, select, text
-from support.rows import count_rows
-from support.shared_units import Shared, find_drifts, read_messages, store_threads
+from support.rows import count_rows, find_drifts
+from support.shared_units import Shared, read_messages, store_threads
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database, UnitOfWork

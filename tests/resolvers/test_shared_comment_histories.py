@@ -16,7 +16,8 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from sqlalchemy import select, text
-from support.shared_units import Shared, find_drifts, store_threads
+from support.rows import fetch, find_drifts
+from support.shared_units import Shared, store_threads
 from support.state_machines import run_machine
 
 from tallied.database import Database, UnitOfWork
@@ -225,9 +226,8 @@ class Batches(RuleBasedStateMachine):
 
 async def read_rows(database: Database) -> dict[UUID, tuple[UUID, str]]:
     """Return thread and message of every comment."""
-    async with database.read() as connection:
-        rows = await connection.execute(select(Comment.id, Comment.thread_id, Comment.message))
-        return {row.id: (row.thread_id, row.message) for row in rows}
+    rows = await fetch(database, select(Comment.id, Comment.thread_id, Comment.message))
+    return {row.id: (row.thread_id, row.message) for row in rows}
 
 
 def run_batches(kind: type[Batches], url: str, *, examples: int, steps: int = 8) -> None:

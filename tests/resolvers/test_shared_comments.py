@@ -10,11 +10,11 @@ from uuid import UUID
 import pytest
 from sqlalchemy import event, update
 from sqlalchemy.orm import ORMExecuteState, with_loader_criteria
-from support.rows import count_rows
-from support.shared_units import Shared, find_drifts, read_messages, store_threads
+from support.rows import count_rows, find_drifts, store
+from support.shared_units import Shared, read_messages, store_threads
 
 from tallied.auth.viewer import Viewer
-from tallied.database import Database, UnitOfWork
+from tallied.database import Database
 from tallied.errors import InvalidText, Locked, NotFound, Vetoed
 from tallied.execution.context import Context
 from tallied.host.access import HostRules
@@ -155,12 +155,8 @@ async def test_refused_units_leave_the_others(database: Database) -> None:
     shared = Shared(database, HostRules(guests="write", check_message=check))
     threads = await store_threads(database, 2)
 
-    async def lock(unit: UnitOfWork) -> None:
-        await unit.session.execute(
-            update(Thread).where(Thread.id == threads[1]).values(locked_at=now())
-        )
-
-    await database.write(lock)
+    locked = update(Thread).where(Thread.id == threads[1]).values(locked_at=now())
+    await database.write(lambda unit: unit.session.execute(locked))
     pairs = [(0, "a"), (0, "b"), (1, "closed"), (0, "bad"), (0, "c")]
     drafts = [shared.draft(threads[thread], message) for thread, message in pairs]
     gone = shared.draft(new_id(), "gone")
@@ -256,10 +252,7 @@ async def test_known_viewers_share(database: Database, shared: Shared, statement
     (thread,) = await store_threads(database, 1)
     ada, bob, new = (Viewer(str(n), name) for n, name in enumerate(("Ada", "Bob", "New")))
 
-    async def store(unit: UnitOfWork) -> None:
-        unit.session.add_all([Author(subject="0", name="Ada"), Author(subject="1", name="Bob")])
-
-    await database.write(store)
+    await store(database, Author(subject="0", name="Ada"), Author(subject="1", name="Bob"))
     first = shared.draft(thread, "first")
     viewers = (ada, bob, ada, new, replace(bob, name="Bobby"))
     drafts = [shared.draft(thread, v.name or "", v) for v in viewers]

@@ -16,12 +16,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 from support.host import ADA, BOB, blocked_or_done
+from support.rows import fetch, fetch_values, find_drifts
 from support.shared_units import (
     HeldComments,
     HeldReactions,
     HeldWork,
     Shared,
-    find_drifts,
     read_messages,
     store_threads,
 )
@@ -293,8 +293,7 @@ async def read_names(database: Database, kind: Kind) -> set[str]:
     if kind.work is HeldComments:
         return {*await read_messages(database)}
     query = select(Author.name, Reaction.kind).join(Reaction.author)
-    async with database.read() as connection:
-        return {f"{name} +{kind}" for name, kind in await connection.execute(query)}
+    return {f"{name} +{kind}" for name, kind in await fetch(database, query)}
 
 
 @pytest.mark.exhaustive
@@ -340,8 +339,7 @@ async def check_race(
         if not board.is_repeated:
             assert stored & accepted == accepted - (lost if comes_first else set())
     assert await find_drifts(database) == []
-    async with database.read() as connection:
-        subjects = {*await connection.scalars(select(Author.subject))}
+    subjects = {*await fetch_values(database, select(Author.subject))}
     if not board.is_repeated:
         writes_again = kind_name != "removals" and names[0] in accepted and not comes_first
         is_deleted = name in ("delete author", "erase") and not writes_again

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 from sqlalchemy import select
 from support.host import ADA, BOB
+from support.rows import fetch, store
 from support.shared_units import HeldReactions, Shared
 
 from tallied.auth.viewer import Viewer
-from tallied.database import Database, UnitOfWork
+from tallied.database import Database
 from tallied.errors import NotAllowed, NotFound
 from tallied.host.access import Access, HostRules
 from tallied.host.hooks import Event
@@ -95,7 +96,9 @@ class ReactionBatches(Batches):
     def begin(self) -> None:
         super().begin()
         self.run(self._add_batch([("add", 0), ("add", 1), ("add", 2)], ""))
-        self.run(self.database.write(store_authors))
+        # Nobody's first reaction shares a transaction.
+        authors = [Author(subject=viewer.subject) for viewer in (ADA, BOB, EVE)]
+        self.run(store(self.database, *authors))
 
     @rule(units=st.lists(UNITS, min_size=2, max_size=8), fault=FAULTS)
     def react(self, units: list[Unit], fault: str) -> None:
@@ -170,16 +173,10 @@ class ReactionBatches(Batches):
         assert await read_reactions(self.database) == self.reactions
 
 
-async def store_authors(unit: UnitOfWork) -> None:
-    """Store the viewers' authors: nobody's first reaction shares a transaction."""
-    unit.session.add_all(Author(subject=viewer.subject) for viewer in (ADA, BOB, EVE))
-
-
 async def read_reactions(database: Database) -> set[Key]:
     """Return the keys of all reactions."""
     query = select(Reaction.comment_id, Author.subject, Reaction.kind).join(Reaction.author)
-    async with database.read() as connection:
-        return {(id, subject, kind) for id, subject, kind in await connection.execute(query)}
+    return {tuple(row) for row in await fetch(database, query)}
 
 
 def test_any_batches_of_reactions_end_exact(with_tables: None, empty_url: str) -> None:

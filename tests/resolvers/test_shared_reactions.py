@@ -11,7 +11,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 from support.host import ADA, BOB, blocked
-from support.shared_units import HeldReactions, Shared, find_drifts
+from support.rows import fetch, find_drifts
+from support.shared_units import HeldReactions, Shared
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database, UnitOfWork
@@ -74,9 +75,7 @@ class Table:
         return draft(Access(self.rules, viewer), id, change[1:])
 
     async def stored(self) -> set[tuple[UUID, str]]:
-        query = select(Reaction.comment_id, Reaction.kind)
-        async with self.database.read() as connection:
-            return {(id, kind) for id, kind in await connection.execute(query)}
+        return {*await fetch(self.database, select(Reaction.comment_id, Reaction.kind))}
 
 
 @pytest.fixture
@@ -217,9 +216,7 @@ async def test_locked_comment_delays_only_its_own_reactions(
     assert await find_drifts(table.database) == []
 
 
-@pytest.mark.parametrize(
-    "seed", [1, *(pytest.param(n, marks=pytest.mark.exhaustive) for n in range(2, 12))]
-)
+@pytest.mark.parametrize("seed", SEEDS)
 async def test_random_batches_of_reactions_end_exact(table: Table, seed: int) -> None:
     choices, stored = random.Random(seed), set[tuple[str, int, str]]()
     for _ in range(4 * seed):
@@ -248,9 +245,8 @@ async def test_random_batches_of_reactions_end_exact(table: Table, seed: int) ->
             if place not in cancelled:
                 change = stored.add if signs[key] == "+" else stored.discard
                 change((key[0].subject, key[1], key[2]))
-        async with table.database.read() as connection:
-            query = select(Author.subject, Reaction.comment_id, Reaction.kind).join(Reaction.author)
-            rows = (await connection.execute(query)).all()
+        query = select(Author.subject, Reaction.comment_id, Reaction.kind).join(Reaction.author)
+        rows = await fetch(table.database, query)
         assert {(a, table.comments.index(id), kind) for a, id, kind in rows} == stored
         assert await find_drifts(table.database) == []
 

@@ -12,10 +12,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 from support.api import Api
 from support.reply_trees import add_reply
+from support.rows import store
 from support.statements import Budget
 
 from tallied.auth.viewer import Viewer
-from tallied.database import Database, UnitOfWork
+from tallied.database import Database
 from tallied.host.access import HostRules
 from tallied.host.targets import Target, targets_by_name
 from tallied.models import Author, Comment, Thread
@@ -281,10 +282,7 @@ async def filled(
         for number in range(threads)
     ]
 
-    async def fill(unit: UnitOfWork) -> None:
-        unit.session.add_all([author, *created])
-
-    await api.database.write(fill)
+    await store(api.database, author, *created)
     return [encode_id("Thread", thread.id) for thread in created], encode_id("Author", author.id)
 
 

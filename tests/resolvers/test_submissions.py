@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from support.diary import Diary
 from support.host import ADA, Client, Discreet, Gate, Host, blocked, key
-from support.rows import count_rows
+from support.rows import count_rows, fetch
 from support.statements import recorded
 
 from tallied.database import Database
@@ -337,9 +337,8 @@ async def test_time_and_hash_of_comment_are_stable(database: Database) -> None:
     before = now()
     await send(host.ada, thread)
     await send(host.ada, thread)
-    async with database.read() as connection:
-        query = select(Comment.created_at, Comment.submission_key)
-        ((created_at, hashed),) = (await connection.execute(query)).all()
+    query = select(Comment.created_at, Comment.submission_key)
+    ((created_at, hashed),) = await fetch(database, query)
     assert before <= created_at <= now()
     assert len(hashed) == 64
     assert await count_rows(database, Thread, Thread.last_comment_at == created_at) == 1

@@ -7,7 +7,6 @@ under the lock of its thread.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -17,7 +16,8 @@ from sqlalchemy import Engine, create_engine, event, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from support.host import ADA, Client, Gate, Host, blocked, key
-from support.sessions import Counted, sync_engine
+from support.rows import fetch_values, store
+from support.sessions import Counted
 
 from tallied.auth.viewer import Viewer
 from tallied.database import CountedSession, Database
@@ -54,30 +54,17 @@ class Tail:
         return new
 
 
-@pytest.fixture
-def someone_else(empty_url: str) -> Iterator[Engine]:
-    engine = sync_engine(empty_url)
-    yield engine
-    engine.dispose()
-
-
 async def read_times(database: Database) -> list[datetime]:
     """Return the times of all comments, in order."""
-    async with database.read() as connection:
-        rows = await connection.execute(select(Comment.created_at).order_by(Comment.created_at))
-        return list(rows.scalars())
+    return await fetch_values(database, select(Comment.created_at).order_by(Comment.created_at))
 
 
 async def import_comment(database: Database, thread: UUID, message: str, at: datetime) -> UUID:
     """Write a comment with a date of its own, as a host's import does."""
 
-    async def work(unit: UnitOfWork) -> UUID:
-        comment = Comment(thread_id=thread, author_name="Ada", message=message, created_at=at)
-        unit.session.add(comment)
-        await unit.session.flush()
-        return comment.id
-
-    return await database.write(work)
+    comment = Comment(thread_id=thread, author_name="Ada", message=message, created_at=at)
+    await store(database, comment)
+    return comment.id
 
 
 # Races

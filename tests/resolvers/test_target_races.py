@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncSession
 from support.api import mutation
 from support.host import Gate, Host, about, blocked, titles
 from support.rows import count_rows
-from support.sessions import Counted, sync_engine
+from support.sessions import Counted
 
 from tallied.database import Database
 from tallied.host.hooks import Event, Hooks
@@ -89,12 +90,11 @@ async def test_loser_of_race_leaves_nothing_of_hooks(database: Database) -> None
 
 @pytest.mark.parametrize("commits", [True, False])
 async def test_thread_for_waits_for_uncommitted_thread(
-    strict: Database, empty_url: str, commits: bool
+    strict: Database, someone_else: Engine, commits: bool
 ) -> None:
     """Someone else has inserted the thread, and has not committed."""
     host = Host(strict, targets=[Target("a", titles)])
-    engine = sync_engine(empty_url)
-    with Counted(engine) as other:
+    with Counted(someone_else) as other:
         thread = Thread(title="Theirs", target_type="a", target_id="1")
         other.add(thread)
         other.flush()
@@ -105,7 +105,6 @@ async def test_thread_for_waits_for_uncommitted_thread(
         else:
             other.rollback()
         created = await request
-    engine.dispose()
     assert created["thread"]["title"] == ("Theirs" if commits else "Object 1")
     assert await count_rows(strict, Thread) == 1
     assert len(await host.authors()) == (0 if commits else 1)

@@ -16,6 +16,7 @@ from tallied.models import Author
 
 from .host import Host, blocked_or_done, key
 from .reply_trees import add_chain
+from .rows import fetch_value
 
 
 class Board:
@@ -32,9 +33,8 @@ class Board:
         tomb, self.parent, self.comment, self.child = map(key, self.ids)
         await self.host.ada.do("deleteComment", "comment { id }", commentId=self.ids[0])
         self.tombstone = tomb
-        async with self.database.read() as connection:
-            query = select(Author.id).where(Author.subject == "user-1")
-            self.author = (await connection.execute(query)).scalar_one()
+        query = select(Author.id).where(Author.subject == "user-1")
+        self.author = await fetch_value(self.database, query)
 
     @property
     def access(self) -> Access:

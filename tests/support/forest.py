@@ -37,7 +37,7 @@ from tallied.resolvers.reactions import add_reaction, remove_reaction
 from tallied.resolvers.threads import delete_thread
 
 from .reply_trees import assert_sound
-from .shared_units import find_drifts
+from .rows import find_drifts
 from .state_machines import run_machine
 from .true_numbers import assert_true
 

@@ -8,13 +8,46 @@ from sqlalchemy import func, select, text
 
 from tallied.database import Database, UnitOfWork
 from tallied.models import Thread
+from tallied.models.counters import counters
 
 
 async def count_rows(database: Database, model: Any = Thread, *where: Any) -> int:
     """Return the number of rows of a model, by default the number of threads."""
     query = select(func.count()).select_from(model).where(*where)
+    count: int = await fetch_value(database, query)
+    return count
+
+
+async def fetch(database: Database, query: Any) -> list[Any]:
+    """Return the rows of a query."""
     async with database.read() as connection:
-        return (await connection.execute(query)).scalar_one()
+        return list(await connection.execute(query))
+
+
+async def fetch_values(database: Database, query: Any) -> list[Any]:
+    """Return the first column of the rows of a query."""
+    return [row[0] for row in await fetch(database, query)]
+
+
+async def fetch_value(database: Database, query: Any) -> Any:
+    """Return the one value of a query."""
+    (value,) = await fetch_values(database, query)
+    return value
+
+
+async def find_drifts(database: Database) -> list[Any]:
+    """Return the counters that are wrong."""
+    async with database.read() as connection:
+        return await connection.run_sync(lambda sync: list(counters.verify(sync)))
+
+
+async def store(database: Database, *rows: Any) -> None:
+    """Add rows in one unit of work."""
+
+    async def work(unit: UnitOfWork) -> None:
+        unit.session.add_all(rows)
+
+    await database.write(work)
 
 
 async def add_threads(unit: UnitOfWork, number: int = 1) -> list[Thread]:

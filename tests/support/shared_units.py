@@ -13,13 +13,14 @@ from tallied.auth.viewer import Viewer
 from tallied.database import Database, UnitOfWork
 from tallied.database.group_commit import GroupCommit, SharedWork
 from tallied.host.access import Access, HostRules
-from tallied.models import Comment, Thread
-from tallied.models.counters import counters
+from tallied.models import Comment
 from tallied.resolvers.comment_drafts import CommentDraft, draft_comment
 from tallied.resolvers.new_comment import NewComment
 from tallied.resolvers.reaction_drafts import ReactionDraft
 from tallied.resolvers.shared_comments import SharedComments
 from tallied.resolvers.shared_reactions import SharedReactions
+
+from .rows import add_threads, fetch_values
 
 
 class Shared:
@@ -147,22 +148,11 @@ class HeldReactions(HeldWork, SharedReactions):
 async def store_threads(database: Database, number: int) -> list[UUID]:
     """Store threads without comments, and return their keys in order."""
 
-    async def work(unit: UnitOfWork) -> list[UUID]:
-        threads = [Thread(title=f"Thread {n}") for n in range(number)]
-        unit.session.add_all(threads)
-        await unit.session.flush()
-        return sorted(thread.id for thread in threads)
-
-    return await database.write(work)
-
-
-async def find_drifts(database: Database) -> list[Any]:
-    async with database.read() as connection:
-        return await connection.run_sync(lambda sync: list(counters.verify(sync)))
+    threads = await database.write(lambda unit: add_threads(unit, number))
+    return sorted(thread.id for thread in threads)
 
 
 async def read_messages(database: Database) -> list[str]:
     """Return the stored messages in the order of their times."""
-    async with database.read() as connection:
-        query = select(Comment.message).order_by(Comment.created_at, Comment.id)
-        return list(await connection.scalars(query))
+    query = select(Comment.message).order_by(Comment.created_at, Comment.id)
+    return await fetch_values(database, query)
