@@ -12,7 +12,7 @@ import pytest
 from conftest import Open
 from sqlalchemy import event, make_url
 from support.api import Api
-from support.recount import drifted
+from support.recount import count_drifted
 
 from tallied.database import Database
 from tallied.models import Base
@@ -87,8 +87,7 @@ class Forum:
 
     async def stored(self) -> tuple[tuple[int, int], tuple[int, int]]:
         """Return the comments and words of both threads, which equal a recount."""
-        async with self.api.database.read() as connection:
-            assert await connection.run_sync(drifted) == 0
+        assert await count_drifted(self.api.database) == 0
         result = await self.api(
             """query($a: ID!, $b: ID!) { a: thread(id: $a) { commentCount wordCount }
                  b: thread(id: $b) { commentCount wordCount } }""",

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 from support.api import Api
-from support.recount import drifted
+from support.recount import count_drifted
 
 from tallied.models import Comment
 from tallied.resolvers.pagination.orders import THREADS
@@ -19,8 +19,7 @@ COMMENT = "id message wordCount authorName createdAt editedAt"
 
 async def assert_exact(api: Api, threads: int) -> None:
     """Return the counters of all threads, of which there are so many, equal a recount."""
-    async with api.database.read() as connection:
-        assert await connection.run_sync(drifted) == 0
+    assert await count_drifted(api.database) == 0
     page = await api("{ threads(first: 100) { totalCount } }")
     assert page["totalCount"] == threads
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, select
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import instance_state
 
+from tallied.database import Database
 from tallied.models import Author, Comment, Thread
 
 
@@ -65,6 +66,12 @@ def assert_exact(session: Session, *threads: Thread) -> None:
         true = truth(connection, thread.id)
         assert stored(connection, thread.id) == true
         assert shown(thread) == true
+
+
+async def count_drifted(database: Database) -> int:
+    """Return the same as :func:`drifted`."""
+    async with database.read() as connection:
+        return await connection.run_sync(drifted)
 
 
 def drifted(bind: Engine | Connection) -> int:
