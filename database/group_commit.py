@@ -2,11 +2,11 @@
 
 The first unit runs by itself. Those that arrive meanwhile wait; then up to :data:`MAX_SHARED` of
 them become one session, one flush and one commit, and each gets its own result after that. Before
-they begin, the event loop goes round as long as that brings more of them; nobody waits where nobody
-is before them. Nobody waits behind a unit for longer than :data:`OVERTAKING_TIME`, since it may be
-waiting for a lock. There is one such transaction at a time: with 32 clients, two took a third more
-processor time for a comment, since their batches are smaller. With 100 on one thread, one run spoke
-for two, in which requests failed.
+they begin, and after they have ended, the event loop goes round as long as that brings more units,
+which share the next transaction; nobody waits where nobody is before them. Nobody waits behind a
+unit for longer than :data:`OVERTAKING_TIME`, since it may be waiting for a lock. There is one such
+transaction at a time: with 32 clients, two took a third more processor time for a comment, since
+their batches are smaller. With 100 on one thread, one run spoke for two, in which requests failed.
 
 A shared transaction waits for no lock that only some of its units need: such a unit is deferred,
 and then shares another transaction with those that need the same lock, or runs by itself. While
@@ -201,6 +201,8 @@ class GroupCommit(Generic[Item, T]):
             await self._gather()
             if entries := _take(self._waiting):
                 await self._share(entries, turn, waits=False)
+                if len(entries) > 1:
+                    await self._gather()
         finally:
             self._end_turn(turn)
 

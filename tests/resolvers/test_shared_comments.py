@@ -147,6 +147,25 @@ async def test_clients_of_a_commit_share_the_next_one(database: Database, shared
     assert shared.work.sizes == [4]
 
 
+async def test_clients_of_a_shared_commit_share_the_next(
+    database: Database, shared: Shared
+) -> None:
+    (thread,) = await store_threads(database, 1)
+    first = await shared.hold(shared.draft(thread, "first"))
+    tasks = [first]
+
+    async def add_twice(number: int) -> ChangedRows:
+        await shared.start(shared.draft(thread, f"{number}"))
+        return await shared.start(shared.draft(thread, f"{number} again"))
+
+    tasks += [asyncio.ensure_future(add_twice(number)) for number in range(3)]
+    await asyncio.sleep(0)
+    shared.release()
+    await asyncio.gather(*tasks)
+    assert shared.work.sizes == [3, 3]
+    assert shared.work.alone == ["first"]
+
+
 async def test_refused_units_leave_the_others(database: Database) -> None:
     def check(message: str) -> None:
         if "bad" in message:
