@@ -217,12 +217,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("oracle_round", range(metafunc.config.getoption("oracle")))
     test = metafunc.definition
     if "strict" in metafunc.fixturenames:
-        test.add_marker(pytest.mark.parametrize(("backend", "strict"), LEVELS, indirect=True))
+        levels = LEVELS[1:] if test.get_closest_marker("postgresql") else LEVELS
+        test.add_marker(pytest.mark.parametrize(("backend", "strict"), levels, indirect=True))
         return
     names = [mark.args[0] for mark in test.iter_markers("parametrize")]
     is_open = "backend" in metafunc.fixturenames and "backend" not in names
-    if is_open and test.get_closest_marker("sqlite"):
-        test.add_marker(pytest.mark.parametrize("backend", ["sqlite"], indirect=True))
+    alone = [name for name in BACKENDS if test.get_closest_marker(name)]
+    if is_open and alone:
+        test.add_marker(pytest.mark.parametrize("backend", alone, indirect=True))
     elif is_open and test.path.relative_to(Path(__file__).parent).parts[0] in API_FOLDERS:
         test.add_marker(pytest.mark.parametrize("backend", ["sqlite", POSTGRESQL], indirect=True))
 

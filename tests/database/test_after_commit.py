@@ -62,11 +62,10 @@ async def test_listener_that_fails_after_commit_repeats_nothing(
     lock.close()
 
 
+@pytest.mark.postgresql  # SQLite checks nothing at its commit that could ask for a retry
 async def test_cancelled_commit_that_fails_is_not_run_again(
-    with_tables: None, open_database: Open, backend: str
+    with_tables: None, open_database: Open
 ) -> None:
-    if backend == "sqlite":
-        pytest.skip("SQLite checks nothing at its commit that could ask for a retry")
     database = open_database()
     attempts = []
     async with database.reader.connect() as connection:
@@ -94,11 +93,10 @@ async def test_cancelled_commit_that_fails_is_not_run_again(
     assert await count_rows(database) == 0
 
 
+@pytest.mark.sqlite  # PostgreSQL's files are its own
 async def test_file_lost_after_commit_leaves_outcome_unknown(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not database.is_sqlite:
-        pytest.skip("PostgreSQL's files are its own")
     identify, followed = database_file.identify, []
 
     def refuse(path: str) -> object:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -23,6 +22,7 @@ from support.hidden_rows import (
 from support.host import Discreet, Host, key
 from support.oracle import values
 from support.oracle_rows import fill
+from support.rows import locked
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database, UnitOfWork
@@ -187,18 +187,6 @@ def build_input(type_: Any, id: str, thread: str) -> dict[str, Any]:
     }
 
 
-@asynccontextmanager
-async def locked(database: Database, comments: Sequence[str], thread: str) -> AsyncIterator[None]:
-    """Have another transaction hold these rows; on SQLite, none."""
-    async with database.engine.connect() as connection:
-        if not database.is_sqlite:
-            for model, ids in ((Comment, comments), (Thread, [thread])):
-                query = select(model.id).where(model.id.in_(map(key, ids))).with_for_update()
-                await connection.execute(query)
-        yield
-        await connection.rollback()
-
-
 async def test_mutations_answer_as_of_missing_comments(database: Database, statements: Any) -> None:
     host = Host(database, settings={"guests": "write"}, policy=Discreet())
     thread = await host.moderator.thread("Engines")
@@ -212,6 +200,7 @@ async def test_mutations_answer_as_of_missing_comments(database: Database, state
         hidden.append(added["comment"]["id"])
         await host.moderator.do("moderateComments", "comments { id }", ids=hidden[-1:], to=status)
     hidden.append(await host.moderator.comment(secret))
+    rows = [*((Comment, key(id)) for id in hidden), (Thread, key(secret))]
     missing = encode_id("Comment", new_id())
     mutations = schema._schema.mutation_type
     assert mutations is not None
@@ -229,7 +218,7 @@ async def test_mutations_answer_as_of_missing_comments(database: Database, state
                 inputs = [build_input(input_type, id, place) for id in (missing, *hidden)]
                 answers = []
                 # A wait for a lock, or another statement, would take time.
-                async with locked(database, hidden, secret):
+                async with locked(database, *rows):
                     for input in inputs:
                         with statements() as executed:
                             answers.append([await client.post(document, i=input), executed.verbs])

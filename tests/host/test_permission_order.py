@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import pytest
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from support.diary import Diary
 from support.host import Discreet, Host, blocked, key
-from support.rows import count_rows
+from support.rows import count_rows, locked
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database
@@ -35,19 +32,8 @@ async def titles(_: AsyncSession, ids: Sequence[str]) -> Mapping[str, str]:
     return {id: f"{'Secret' if id == '1' else 'Open'} {id}" for id in ids}
 
 
-@asynccontextmanager
-async def locked(database: Database, *keys: tuple[type[Any], Any]) -> AsyncIterator[None]:
-    """Another holds these rows."""
-    async with database.engine.connect() as connection:
-        for model, id in keys:
-            await connection.execute(select(model.id).where(model.id == id).with_for_update())
-        yield
-        await connection.rollback()
-
-
+@pytest.mark.postgresql  # SQLite has one lock, which is about no row
 async def test_permission_error_precedes_lock(database: Database) -> None:
-    if database.is_sqlite:
-        pytest.skip("SQLite has one lock, which is about no row")
     quiet = Target("quiet", titles)
     host = Host(database, policy=Quiet(), targets=[quiet], settings={"guests": "write"})
     thread = await host.moderator.thread("Secret plans", "one two")
@@ -91,10 +77,9 @@ async def test_permission_error_precedes_lock(database: Database) -> None:
     await host.assert_exact()
 
 
+@pytest.mark.postgresql  # units of SQLite run one by one: nothing can come between
 async def test_permission_is_checked_again_after_lock(database: Database) -> None:
     """Ada may edit when she asks; by the time that it is her turn, her comment is out of reach."""
-    if database.is_sqlite:
-        pytest.skip("units of SQLite run one by one: nothing can come between")
     host = Host(database, policy=Quiet())
     visible = await host.ada.thread("Open plans")
     thread = await host.moderator.thread("Secret plans")

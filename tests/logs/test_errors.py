@@ -85,12 +85,11 @@ async def test_database_error_is_logged_without_values(
     assert caplog.records[0].exc_info[1] is error
 
 
+@pytest.mark.postgresql  # SQLite takes a value of any type
 async def test_parameter_of_another_type_is_not_quoted(
     engine: AsyncEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     """asyncpg finds that by itself, before it sends anything."""
-    if engine.dialect.name == "sqlite":
-        pytest.skip("SQLite takes a value of any type")
     error = await failure(engine, "SELECT CAST(:v AS integer)", {"v": VALUE})
     logged = printed(error, caplog)
     assert VALUE not in logged
@@ -230,11 +229,7 @@ def test_outage_is_logged_seldom(caplog: pytest.LogCaptureFixture) -> None:
     assert not any(record.exc_info for record in caplog.records)
 
 
-async def test_probes_during_outage_write_one_line(
-    caplog: pytest.LogCaptureFixture, backend: str
-) -> None:
-    if backend == "sqlite":
-        pytest.skip("an SQLite database is no server that could be down")
+async def test_probes_during_outage_write_one_line(caplog: pytest.LogCaptureFixture) -> None:
     database = Database("postgresql+asyncpg://ada:pass@127.0.0.1:1/forum")
     api = Api(database)
     for _ in range(5):

@@ -145,11 +145,10 @@ async def test_migration_waits_for_running_migration(empty_url: str) -> None:
         await second.dispose()
 
 
+@pytest.mark.postgresql  # SQLite has one lock, which every unit of work waits for
 async def test_migration_gives_up_on_held_lock(
     empty: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if empty.is_sqlite:
-        pytest.skip("SQLite has one lock, which every unit of work waits for")
     monkeypatch.setattr(runner, "QUEUE_TIMEOUT", "100ms")
     async with empty.engine.begin() as connection:
         await connection.run_sync(runner.acquire_lock)

@@ -114,13 +114,11 @@ async def test_last_of_two_replies_takes_tombstone_along(strict: Database) -> No
     await delete_both(strict)
 
 
+@pytest.mark.postgresql  # units of SQLite run one by one
 async def test_tombstone_stays_without_lock_of_ancestors(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The protection is needed: both would see another reply."""
-    if database.is_sqlite:
-        pytest.skip("units of SQLite run one by one")
-
     monkeypatch.setattr(counters, "lock_all", read_unlocked)
     with pytest.raises(AssertionError):
         await delete_both(database)

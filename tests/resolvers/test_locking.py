@@ -147,10 +147,9 @@ async def test_move_behind_lock_is_refused(strict: Database) -> None:
     await host.assert_exact()
 
 
+@pytest.mark.postgresql  # units of SQLite run one by one: nothing can come between
 async def test_comment_checked_before_lock_is_refused(strict: Database) -> None:
     """The one who writes has seen the thread open; it is locked before the comment is in."""
-    if strict.is_sqlite:
-        pytest.skip("units of SQLite run one by one: nothing can come between")
     gate = Gate("add_comment")
     host, plain = Host(strict, hooks=[gate]), Host(strict)
     thread = await plain.ada.thread("Engines")

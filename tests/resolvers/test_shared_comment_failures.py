@@ -8,8 +8,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import event, select, text
-from support.rows import count_rows, find_drifts
+from sqlalchemy import event, text
+from support.rows import count_rows, find_drifts, locked
 from support.shared_units import Shared, read_messages, store_threads
 
 from tallied.auth.viewer import Viewer
@@ -110,9 +110,8 @@ async def test_waiting_unit_gives_up_when_it_is_late(database: Database, shared:
     assert await read_messages(database) == ["first"]
 
 
+@pytest.mark.postgresql  # one transaction writes at a time
 async def test_unit_before_is_overtaken(database: Database, shared: Shared) -> None:
-    if database.is_sqlite:
-        pytest.skip("one transaction writes at a time")
     (thread,) = await store_threads(database, 1)
     shared.group.overtaking_time = 0.01
     first = await shared.hold(shared.draft(thread, "slow"))
@@ -124,9 +123,8 @@ async def test_unit_before_is_overtaken(database: Database, shared: Shared) -> N
     assert await read_messages(database) == ["0", "1", "2", "slow"]
 
 
+@pytest.mark.postgresql  # SQLite has no serialization failures
 async def test_conflict_repeats_the_batch(database: Database, shared: Shared) -> None:
-    if database.is_sqlite:
-        pytest.skip("SQLite has no serialization failures")
     (thread,) = await store_threads(database, 1)
     attempts: list[int] = []
 
@@ -161,19 +159,16 @@ async def test_unknown_outcome_repeats_no_unit(database: Database, shared: Share
     assert await read_messages(database) == ["0", "1", "2", "3"]
 
 
+@pytest.mark.postgresql  # one transaction writes at a time
 async def test_locked_thread_delays_no_other(database: Database, shared: Shared) -> None:
-    if database.is_sqlite:
-        pytest.skip("one transaction writes at a time")
     threads = await store_threads(database, 2)
-    async with database.engine.connect() as other:
-        await other.execute(select(Thread.id).where(Thread.id == threads[1]).with_for_update())
+    async with locked(database, (Thread, threads[1])):
         first = await shared.hold(shared.draft(threads[0], "first"))
         pairs = [(0, "a"), (1, "b"), (0, "c"), (1, "d"), (1, "e")]
         tasks = await shared.queue([shared.draft(threads[n], name) for n, name in pairs])
         shared.release()
         await asyncio.wait_for(asyncio.gather(first, tasks[0], tasks[2]), 3)
         assert await read_messages(database) == ["first", "a", "c"]
-        await other.rollback()
     results = await asyncio.gather(*tasks)
     counts = [result.thread["comment_count"] for result in results]
     assert counts == [2, 1, 3, 2, 3]
@@ -193,19 +188,16 @@ async def defer(shared: Shared, thread: UUID, elsewhere: UUID) -> list[asyncio.T
     return tasks
 
 
+@pytest.mark.postgresql  # one transaction writes at a time
 async def test_units_queue_behind_deferred_ones(database: Database, shared: Shared) -> None:
-    if database.is_sqlite:
-        pytest.skip("one transaction writes at a time")
     elsewhere, thread = await store_threads(database, 2)
-    async with database.engine.connect() as other:
-        await other.execute(select(Thread.id).where(Thread.id == thread).with_for_update())
+    async with locked(database, (Thread, thread)):
         tasks = await defer(shared, thread, elsewhere)
         tasks += await shared.queue([shared.draft(thread, name) for name in "cdef"])
         await shared.start(shared.draft(elsewhere, "free"))
         tasks[3].cancel()
         await asyncio.sleep(0.05)
         assert tasks[3].done()
-        await other.rollback()
     results = await asyncio.gather(*tasks[:3], *tasks[4:])
     assert [result.thread["comment_count"] for result in results] == [1, 2, 3, 4, 5]
     assert shared.work.sizes == [2, 2, 3], "those behind share the next transaction"
@@ -215,17 +207,14 @@ async def test_units_queue_behind_deferred_ones(database: Database, shared: Shar
     assert not shared.group._behind
 
 
+@pytest.mark.postgresql  # one transaction writes at a time
 async def test_unit_behind_deferred_ones_gives_up_late(database: Database, shared: Shared) -> None:
-    if database.is_sqlite:
-        pytest.skip("one transaction writes at a time")
     elsewhere, thread = await store_threads(database, 2)
-    async with database.engine.connect() as other:
-        await other.execute(select(Thread.id).where(Thread.id == thread).with_for_update())
+    async with locked(database, (Thread, thread)):
         tasks = await defer(shared, thread, elsewhere)
         shared.group.patience = 0.05
         with pytest.raises(Busy):
             await shared.start(shared.draft(thread, "late"))
-        await other.rollback()
     await asyncio.gather(*tasks)
     assert sorted(await read_messages(database)) == ["a", "b", "first"]
 
@@ -237,25 +226,21 @@ class Members(Policy):
         return viewer is not None
 
 
+@pytest.mark.postgresql  # one transaction writes at a time
 async def test_viewer_without_right_does_not_queue(database: Database) -> None:
     """A wait for the lock would tell of a thread in which the viewer may not comment."""
-    if database.is_sqlite:
-        pytest.skip("one transaction writes at a time")
     shared = Shared(database)
     elsewhere, thread = await store_threads(database, 2)
-    async with database.engine.connect() as other:
-        await other.execute(select(Thread.id).where(Thread.id == thread).with_for_update())
+    async with locked(database, (Thread, thread)):
         tasks = await defer(shared, thread, elsewhere)
         shared.rules = HostRules(policy=Members(), guests="write")
         with pytest.raises(SignInRequired):
             await asyncio.wait_for(shared.start(shared.draft(thread, "refused")), 2)
-        await other.rollback()
     await asyncio.gather(*tasks)
 
 
+@pytest.mark.postgresql  # one transaction writes at a time
 async def test_deleted_thread_refuses_those_that_wait(database: Database, shared: Shared) -> None:
-    if database.is_sqlite:
-        pytest.skip("one transaction writes at a time")
     threads = await store_threads(database, 2)
     async with database.engine.connect() as other:
         await other.execute(Thread.__table__.delete().where(Thread.id == threads[1]))

@@ -375,12 +375,10 @@ def assert_outcomes(
 # Each protection is needed
 
 
+@pytest.mark.postgresql  # one transaction writes at a time
 async def test_without_locks_a_comment_follows_the_lock(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if database.is_sqlite:
-        pytest.skip("one transaction writes at a time")
-
     async def read(session: Any, ids: Any, *, skip_locked: bool) -> Any:
         query = select(*THREAD_COLUMNS).where(Thread.id.in_(ids))
         return {row.id: row._asdict() for row in await session.execute(query)}

@@ -95,9 +95,8 @@ async def test_comment_behind_another_sorts_after_it(
     await host.assert_exact()
 
 
+@pytest.mark.postgresql  # units of SQLite run one by one: nothing can come between
 async def test_comment_delayed_by_hook_sorts_when_written(strict: Database) -> None:
-    if strict.is_sqlite:
-        pytest.skip("units of SQLite run one by one: nothing can come between")
     gate = Gate("add_comment")
     host, plain = Host(strict, hooks=[gate]), Host(strict)
     thread = await plain.ada.thread("Engines")
@@ -156,12 +155,11 @@ async def test_reader_behind_many_writers_sees_each_comment_once(database: Datab
     await host.assert_exact()
 
 
+@pytest.mark.sqlite  # it is about how Python's driver for SQLite begins
 async def test_deferred_sqlite_transaction_is_in_order(
     database: Database, empty_url: str, someone_else: Engine
 ) -> None:
     """A host's own session: the driver would begin a transaction no sooner than the INSERT."""
-    if not database.is_sqlite:
-        pytest.skip("it is about how Python's driver for SQLite begins")
     host = Host(database)
     thread = key(await host.ada.thread("Engines", "one"))
     impatient = create_engine(someone_else.url, connect_args={"timeout": 0.05})

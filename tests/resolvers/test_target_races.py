@@ -66,6 +66,7 @@ async def test_many_concurrent_thread_for_make_one_each(strict: Database) -> Non
     assert await count_rows(strict, Thread) == 4
 
 
+@pytest.mark.postgresql  # units of SQLite run one by one: nobody is too late
 async def test_loser_of_race_leaves_nothing_of_hooks(database: Database) -> None:
     arrived, go = asyncio.Event(), asyncio.Event()
 
@@ -76,8 +77,6 @@ async def test_loser_of_race_leaves_nothing_of_hooks(database: Database) -> None
                 arrived.set()
                 await go.wait()
 
-    if database.is_sqlite:
-        pytest.skip("units of SQLite run one by one: nobody is too late")
     host = Host(database, targets=[Target("a", titles)], hooks=[Note()])
     late = asyncio.create_task(host.ada.do("threadFor", "thread { id }", **about("a", 1)))
     await arrived.wait()

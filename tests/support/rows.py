@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from sqlalchemy import func, select, text
@@ -63,3 +65,13 @@ async def execute(database: Database, *statements: str) -> None:
     async with database.engine.begin() as connection:
         for statement in statements:
             await connection.execute(text(statement))
+
+
+@asynccontextmanager
+async def locked(database: Database, *keys: tuple[type[Any], Any]) -> AsyncIterator[None]:
+    """Hold these rows in another transaction; on SQLite, none."""
+    async with database.engine.connect() as connection:
+        for model, id in () if database.is_sqlite else keys:
+            await connection.execute(select(model.id).where(model.id == id).with_for_update())
+        yield
+        await connection.rollback()

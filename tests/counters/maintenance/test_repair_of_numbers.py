@@ -39,9 +39,8 @@ def test_wrong_numbers_are_repaired(
     assert list(counters.verify(session.connection())) == []
 
 
+@pytest.mark.postgresql  # SQLite cannot drop the constraint
 def test_number_that_is_given_twice_is_replaced(session: Session, engine: Engine) -> None:
-    if engine.dialect.name == "sqlite":
-        pytest.skip("SQLite cannot drop the constraint")
     spoil(
         session,
         "ALTER TABLE numbered_entry DROP CONSTRAINT numbered_entry_topic_id_seq_key",

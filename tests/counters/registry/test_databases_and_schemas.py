@@ -110,14 +110,9 @@ def test_sharding_subclass_of_a_counted_session_is_refused(engine: Engine) -> No
             session.flush()
 
 
+# What follows is about schemas, of which SQLite has none
+
 MAP = {"schema_translate_map": {None: "tenant"}}
-
-
-@pytest.fixture
-def server_only(engine: Engine) -> Engine:
-    if engine.dialect.name == "sqlite":
-        pytest.skip("SQLite has no schemas")
-    return engine
 
 
 def summed(engine: Engine) -> tuple[Any, Any, Counters, Any]:
@@ -129,6 +124,7 @@ def summed(engine: Engine) -> tuple[Any, Any, Counters, Any]:
     return parent, source, *install(engine.execution_options(**MAP), total)
 
 
+@pytest.mark.postgresql
 @pytest.mark.parametrize(
     "place",
     [
@@ -138,9 +134,9 @@ def summed(engine: Engine) -> tuple[Any, Any, Counters, Any]:
         pytest.param("session and statement", marks=needs_sqlalchemy_2_1),
     ],
 )
-def test_schemas_of_a_session_apply_to_counters(place: str, server_only: Engine) -> None:
-    parent, source, counters, session_class = summed(server_only)
-    bind = server_only.execution_options(**MAP) if place == "engine" else server_only
+def test_schemas_of_a_session_apply_to_counters(place: str, engine: Engine) -> None:
+    parent, source, counters, session_class = summed(engine)
+    bind = engine.execution_options(**MAP) if place == "engine" else engine
     options: Any = {"execution_options": MAP} if place.startswith("session") else {}
     local: Any = MAP if place == "session and statement" else {}
     with session_class(bind, **options) as session:
@@ -161,27 +157,29 @@ def test_schemas_of_a_session_apply_to_counters(place: str, server_only: Engine)
         session.commit()
 
 
+@pytest.mark.postgresql
 @needs_sqlalchemy_2_1
 @pytest.mark.parametrize("own", [{None: "public"}, {None: "other"}, None])
-def test_statement_in_another_schema_is_refused(own: Any, server_only: Engine) -> None:
-    _, source, _, session_class = summed(server_only)
-    with session_class(server_only, execution_options=MAP) as session:
+def test_statement_in_another_schema_is_refused(own: Any, engine: Engine) -> None:
+    _, source, _, session_class = summed(engine)
+    with session_class(engine, execution_options=MAP) as session:
         for statement in (insert(source).values(words=3), update(source).values(words=3)):
             with pytest.raises(UncountedStatementError, match="schema_translate_map of its own"):
                 session.execute(statement, execution_options={"schema_translate_map": own})
 
 
+@pytest.mark.postgresql
 @needs_sqlalchemy_2_1
 async def test_schemas_of_asynchronous_session_apply_to_counters(
-    server_only: Engine, empty_url: str
+    engine: Engine, empty_url: str
 ) -> None:
-    parent, source, counters, session_class = summed(server_only)
-    engine = create_async_engine(empty_url)
+    parent, source, counters, session_class = summed(engine)
+    asynchronous = create_async_engine(empty_url)
 
     class Asynchronous(AsyncSession):
         sync_session_class = session_class
 
-    async with Asynchronous(engine, expire_on_commit=False, execution_options=MAP) as session:
+    async with Asynchronous(asynchronous, expire_on_commit=False, execution_options=MAP) as session:
         result = parent(id=3)
         session.add_all([source(parent=result, words=words) for words in (6, 7)])
         await session.flush()
@@ -190,4 +188,4 @@ async def test_schemas_of_asynchronous_session_apply_to_counters(
         assert result.n == 26
         connection = await session.connection()
         assert await connection.run_sync(lambda c: list(counters.verify(c))) == []
-    await engine.dispose()
+    await asynchronous.dispose()

@@ -391,9 +391,8 @@ def test_upsert_derives_columns(shelves: Session) -> None:
     assert_verified(shelves, essays)
 
 
+@pytest.mark.postgresql  # SQLite has no common table expressions that change rows
 def test_statement_within_another_is_refused(shelves: Session) -> None:
-    if shelves.get_bind().dialect.name == "sqlite":
-        pytest.skip("SQLite has no common table expressions that change rows")
     inner = update(Page).values(title="T").returning(Page.id).cte("changed")
     with pytest.raises(UncountedStatementError, match="execute it by itself"):
         shelves.execute(select(inner.c.id))
