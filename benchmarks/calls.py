@@ -21,19 +21,17 @@ from typing import Annotated, Any, NamedTuple, cast
 
 import typer
 import uvicorn
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from uvicorn.server import ServerState
 
 from tallied import asgi
 from tallied.server.http_protocol import Config
 from tallied.settings import Settings
 
-from .databases import BACKENDS, chosen, fresh_database
+from .databases import BACKENDS, chosen, fresh_database, markdown_table
 from .http import chosen_rows
 from .serving import bare, host
-from .serving.load import HTTPRequest
+from .serving.client import to_bytes
 from .serving.operations import OPERATIONS, Operation
 from .serving.storage import Stored, fill
 
@@ -113,16 +111,6 @@ class Client(asyncio.Transport):
 
     def resume_reading(self) -> None:
         """Go on."""
-
-
-def as_bytes(request: HTTPRequest) -> bytes:
-    """Return the bytes of a request as ``wrk`` sends it."""
-    head = f"{request.method} {request.path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-    if request.authorization:
-        head += f"Authorization: {request.authorization}\r\n"
-    if request.body:
-        head += f"Content-Type: application/json\r\nContent-Length: {len(request.body)}\r\n"
-    return f"{head}\r\n{request.body}".encode()
 
 
 async def measure(
@@ -221,7 +209,9 @@ def run(operation: Operation, url: str, stored: Stored, scale: Scale, *, is_bare
     requests = (operation.bare if is_bare else operation.tallied)(stored)
     make_config = partial(config_of, operation, url, is_bare=is_bare)
     connections = operation.connections if operation.is_write else 1
-    work = measure(make_config, [*map(as_bytes, requests)], connections, scale.rounds)
+    work = measure(
+        make_config, [to_bytes(*request) for request in requests], connections, scale.rounds
+    )
     loop_factory = uvicorn.Config("").get_loop_factory()
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         return runner.run(work)
@@ -233,10 +223,7 @@ def show(title: str, results: dict[str, Calls]) -> None:
     for calls in results.values():
         totals.update(calls.packages)
     packages = [package for package, calls in totals.most_common() if calls >= len(results)]
-    table = Table(title=title, box=box.MARKDOWN, title_justify="left")
-    table.add_column("package")
-    for name in results:
-        table.add_column(name, justify="right")
+    table = markdown_table(title, "package", *results)
     table.add_row("all", *(f"{calls.packages.total():,}" for calls in results.values()))
     for package in packages:
         table.add_row(package, *(f"{calls.packages[package]:,}" for calls in results.values()))
@@ -245,10 +232,7 @@ def show(title: str, results: dict[str, Calls]) -> None:
 
 def show_functions(name: str, calls: Calls, number: int) -> None:
     """Print the functions of one operation that take the longest."""
-    table = Table(title=name, box=box.MARKDOWN, title_justify="left")
-    table.add_column("function", no_wrap=True)
-    for column in ("calls", "µs"):
-        table.add_column(column, justify="right")
+    table = markdown_table(name, "function", "calls", "µs")
     for function, times, microseconds in calls.functions[:number]:
         table.add_row(function, f"{times:.1f}", f"{microseconds:.1f}")
     console.print(table)

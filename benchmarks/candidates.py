@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rich import box
 from rich.table import Table
 from sqlalchemy import Engine
 
+from .databases import markdown_table
 from .hosts import DriverHost, Host, SessionHost
 from .strategies import (
     AGGREGATED,
@@ -95,11 +95,7 @@ def make_table(
     format_floor: Callable[[float | None], str],
 ) -> Table:
     """Return the results as a table, which is Markdown too: ratios to the floor."""
-    table = Table(title=title, box=box.MARKDOWN, title_justify="left")
-    table.add_column("")
-    for name in names:
-        table.add_column(name, justify="right")
-    table.add_column("ended exact")
+    table = markdown_table(title, "", *names, "ended exact")
     floor = results[FLOOR].seconds
     for candidate, result in results.items():
         ratios = {name: as_ratio(seconds, floor[name]) for name, seconds in result.seconds.items()}

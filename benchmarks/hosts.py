@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from sqlalchemy import Engine, select
@@ -21,27 +21,6 @@ from .strategies import BY_HAND, Strategy
 
 MESSAGE = "seven words are what this one has"
 EDITED = "and after it has been edited it has no fewer than twelve"
-
-
-class Host(Protocol):
-    """The operations; each keeps the counter in whatever way is its own."""
-
-    engine: Engine
-
-    def add(self, thread: UUID) -> None:
-        """Add a comment to a thread."""
-
-    def add_many(self, threads: Sequence[UUID]) -> None:
-        """Add comments, one for each time that a thread is in `threads`."""
-
-    def edit(self, comment: UUID) -> None:
-        """Give a comment another message, with more words."""
-
-    def move(self, comment: UUID, thread: UUID) -> None:
-        """Put a comment into another thread."""
-
-    def delete(self, comment: UUID) -> None:
-        """Delete a comment."""
 
 
 class SessionHost:
@@ -57,6 +36,7 @@ class SessionHost:
         self._values = strategy.values
 
     def add(self, thread: UUID) -> None:
+        """Add a comment to a thread."""
         with self.strategy.Session(self.engine) as session:
             if self.strategy.lock is not None:
                 self.strategy.lock(session, thread)
@@ -68,6 +48,7 @@ class SessionHost:
             session.commit()
 
     def add_many(self, threads: Sequence[UUID]) -> None:
+        """Add comments, one for each time that a thread is in `threads`."""
         Thread, Comment = self.strategy.Thread, self.strategy.Comment
         with self.strategy.Session(self.engine) as session:
             if self.objects:
@@ -81,6 +62,7 @@ class SessionHost:
             session.commit()
 
     def edit(self, comment: UUID) -> None:
+        """Give a comment another message, with more words."""
         with self.strategy.Session(self.engine) as session:
             edited = self._get(session, comment)
             for name, value in self._values(EDITED).items():
@@ -88,6 +70,7 @@ class SessionHost:
             session.commit()
 
     def move(self, comment: UUID, thread: UUID) -> None:
+        """Put a comment into another thread."""
         with self.strategy.Session(self.engine) as session:
             mine = self._get(session, comment)
             if self.objects:
@@ -97,6 +80,7 @@ class SessionHost:
             session.commit()
 
     def delete(self, comment: UUID) -> None:
+        """Delete a comment."""
         with self.strategy.Session(self.engine) as session:
             session.delete(self._get(session, comment))
             session.commit()
@@ -206,3 +190,7 @@ class DriverHost:
         if not self.is_sqlite:
             statement = re.sub(r":(\w+)", r"%(\1)s", statement)
         return statement, values
+
+
+Host: TypeAlias = SessionHost | DriverHost
+"""The operations; each keeps the counter in whatever way is its own."""

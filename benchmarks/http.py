@@ -24,11 +24,9 @@ from statistics import median
 from typing import Annotated
 
 import typer
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
-from .databases import BACKENDS, chosen, fresh_database
+from .databases import BACKENDS, chosen, fresh_database, markdown_table
 from .serving.host import SECRET
 from .serving.load import HTTPRequest, generator
 from .serving.operations import OPERATIONS, Operation
@@ -206,11 +204,8 @@ def measure(url: str, rows: Sequence[str], scale: Scale, cores: set[int]) -> Res
 
 def show(backend: str, result: Result, scale: Scale) -> None:
     """Print the table of one database, and the lines below it."""
-    table = Table(title=BACKENDS[backend], box=box.MARKDOWN, title_justify="left")
-    table.add_column("operation")
-    table.add_column("clients", justify="right")
-    for name in ("requests/s", "ratio", "CPU, µs", "p50, p99 in ms", "peak, MB"):
-        table.add_column(name, justify="right")
+    figures_of = ("requests/s", "ratio", "CPU, µs", "p50, p99 in ms", "peak, MB")
+    table = markdown_table(BACKENDS[backend], "operation", "clients", *figures_of)
     for name, figures in result.rows.items():
         operation = OPERATIONS[name]
         table.add_row(operation.title, str(operation.connections), *cells(operation, *figures))

@@ -15,12 +15,8 @@ import http.client
 import json
 import multiprocessing
 import os
-import socket
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
@@ -29,6 +25,7 @@ from statistics import quantiles
 
 from graphql import get_introspection_query
 
+from tallied.benchmarks.serving.processes import ServerProcess
 from tallied.database import Database, UnitOfWork
 from tallied.migrations.runner import migrate
 from tallied.models import Comment, Thread
@@ -181,33 +178,14 @@ async def fill(url: str, threads: int = SIZE) -> None:
     await database.dispose()
 
 
-def serve(url: str, folder: str, work: Callable[[int], None]) -> None:
-    """Call `work` with the port of a server process on that database."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    command = [sys.executable, "-m", "tallied", "serve", "--port", str(port), "--database", url]
-    quiet = subprocess.DEVNULL
-    server = subprocess.Popen(command, stdout=quiet, stderr=quiet, cwd=folder)
-    try:
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health").read()
-                break
-            except OSError:
-                time.sleep(0.1)
-        work(port)
-    finally:
-        server.terminate()
-        server.wait()
-
-
 def on_a_server(work: Callable[[int], None], url: str | None = None, threads: int = SIZE) -> None:
     """Call `work` with the port of a server on a filled database, by default a new SQLite file."""
     with tempfile.TemporaryDirectory(prefix="tallied-") as folder:
         url = url or f"sqlite+aiosqlite:///{Path(folder) / 'pings.db'}"
         asyncio.run(fill(url, threads))
-        serve(url, folder, work)
+        command = ["-m", "tallied", "serve", "--database", url]
+        with ServerProcess(command, Path(folder)) as server:
+            work(server.port)
 
 
 def show(name: str, seconds: list[float]) -> None:

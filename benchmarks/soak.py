@@ -25,19 +25,17 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError, SAWarning
 from sqlalchemy.orm.exc import StaleDataError
 
-from tallied.benchmarks.databases import BACKENDS, chosen, fresh_database
+from tallied.benchmarks.databases import BACKENDS, chosen, fresh_database, markdown_table
 from tallied.benchmarks.random_units import OPERATIONS, Abandoned, Board, Operation, draw
+from tallied.benchmarks.serving.processes import resident_size
 from tallied.counters import Drift
 from tallied.database import Database, UnitOfWork
 from tallied.models import Base, Comment
@@ -93,7 +91,7 @@ class Soak:
         await watching
         self.drift += await self._verify(with_amounts=True)
         gc.collect()
-        self.sizes.append((time.monotonic() - began, resident()))
+        self.sizes.append((time.monotonic() - began, resident_size()))
 
     async def _write(self, board: Board, is_over: Callable[[], bool]) -> None:
         while not is_over():
@@ -119,7 +117,7 @@ class Soak:
         while not over.is_set():
             self.drift += await self._verify(with_amounts=False)
             self.recounts += 1
-            self.sizes.append((time.monotonic() - began, resident()))
+            self.sizes.append((time.monotonic() - began, resident_size()))
             try:
                 await asyncio.wait_for(over.wait(), 1.0)
             except TimeoutError:
@@ -166,15 +164,6 @@ def is_deleted(error: Exception) -> bool:
     return isinstance(error, StaleDataError)
 
 
-def resident() -> int:
-    """Return the resident size of this process in bytes; 0 without Linux's ``/proc``."""
-    try:
-        pages = Path("/proc/self/statm").read_text("ascii").split()[1]
-    except OSError:
-        return 0
-    return int(pages) * 4096
-
-
 async def soak(url: str, seconds: float) -> tuple[Soak, int]:
     """Run on a fresh database; the run, and how many comments there were at its end."""
     arguments = FEW_STATEMENTS if url.startswith("postgresql") else {}
@@ -193,9 +182,7 @@ async def soak(url: str, seconds: float) -> tuple[Soak, int]:
 
 def show(backend: str, run: Soak, comments: int) -> None:
     """Print what came of a run."""
-    table = Table(title=BACKENDS[backend], box=box.MARKDOWN, title_justify="left")
-    for name in ("operation", "done", "gone meanwhile"):
-        table.add_column(name, justify="left" if name == "operation" else "right")
+    table = markdown_table(BACKENDS[backend], "operation", "done", "gone meanwhile")
     for operation in OPERATIONS:
         name = operation.__name__
         table.add_row(name.replace("_", " "), f"{run.done[name]:,}", f"{run.deleted[name]:,}")

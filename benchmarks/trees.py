@@ -16,7 +16,6 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from sqlalchemy import text
 
 from tallied.database import Database
@@ -29,7 +28,7 @@ from tallied.schema.ids import encode_id
 from tallied.settings import Settings
 from tallied.transport.service import Service
 
-from .databases import BACKENDS, blocking_engine, chosen, fresh_database
+from .databases import BACKENDS, blocking_engine, chosen, fresh_database, markdown_table
 from .reply_trees import StoredTree, store_tree
 from .timing import interleave, lower_quartile
 
@@ -113,12 +112,10 @@ async def measure(
 
 def show(backend: str, results: Mapping[tuple[str, int], float], scale: Scale) -> None:
     """Print the ratios."""
-    table = Table(title=BACKENDS[backend])
-    table.add_column("page")
     smallest, *larger = scale.sizes
-    table.add_column(f"{smallest + smallest // 10:,} comments", justify="right")
-    for size in larger:
-        table.add_column(f"{size + size // 10:,}", justify="right")
+    columns = [f"{size + size // 10:,}" for size in larger]
+    first = f"{smallest + smallest // 10:,} comments"
+    table = markdown_table(BACKENDS[backend], "page", first, *columns)
     for name in (*PAGES, *QUEUE, LATEST):
         base = results[name, smallest]
         ratios = [f"{results[name, size] / base:.2f}" for size in larger]

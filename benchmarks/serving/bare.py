@@ -55,7 +55,7 @@ def create_app() -> Starlette:
         return respond({"nodes": nodes})
 
     async def thread(request: Request) -> Response:
-        row = await database.thread(request.path_params["id"])
+        row = await database.thread(UUID(request.path_params["id"]))
         return respond(None if row is None else _object(THREAD, row))
 
     async def add(request: Request) -> Response:

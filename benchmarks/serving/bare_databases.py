@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import aiosqlite
@@ -28,44 +29,6 @@ Comment: TypeAlias = tuple[UUID, str, str, int, datetime]
 """The id, the author's name, the message, its words and its time."""
 
 
-class BareDatabase(Protocol):
-    """The statements of the routes."""
-
-    async def __aenter__(self) -> None: ...
-
-    async def __aexit__(self, *_: object) -> None: ...
-
-    async def page(self, size: int) -> Rows:
-        """Return the threads with the latest activity."""
-
-    async def comments(self, threads: list[Any], size: int) -> Rows:
-        """Return the first comments of each thread; the last column is the thread's id."""
-
-    async def thread(self, id: str) -> Rows | None:
-        """Return one thread."""
-
-    async def top_level(self, thread: UUID, size: int) -> Rows:
-        """Return the first comments of a thread that are no replies."""
-
-    async def replies(self, comments: list[Any], size: int) -> Rows:
-        """Return the first replies to each comment; the last column is the comment's id."""
-
-    async def reactions(self, comments: list[Any]) -> Rows:
-        """Return the reactions to these comments: the comment's id, the kind and the number."""
-
-    async def unread(self, threads: list[Any]) -> Rows:
-        """Return the ids of these threads, each with the number of comments that are unread."""
-
-    async def add(self, thread: UUID, comment: Comment) -> Rows:
-        """Add a comment, and return the thread's new number of comments."""
-
-    async def react(self, comment: UUID, kind: str, time: datetime) -> Rows:
-        """Add a reaction to a comment, and return the comment's new number of them.
-
-        One that is there was added by the last round, whose requests were still under way.
-        """
-
-
 THREAD = "id, title, comment_count, word_count, last_comment_at, created_at"
 PAGE = (
     f"SELECT {THREAD} FROM tallied_thread"
@@ -77,6 +40,9 @@ TOP_LEVEL = (
     " WHERE thread_id = $1 AND parent_id IS NULL ORDER BY created_at, id LIMIT $2"
 )
 AUTHOR = f"(SELECT id FROM tallied_author WHERE subject = '{SUBJECT}')"
+AMONG = "= ANY ($1::uuid[])"
+"""The condition of a list."""
+
 UNREAD = f"""
     SELECT t.id, (SELECT count(*) FROM (
         SELECT 1 FROM tallied_comment c
@@ -85,20 +51,84 @@ UNREAD = f"""
         ORDER BY c.seq LIMIT 100
     ) unread) FROM tallied_thread t
     LEFT JOIN tallied_mark m ON m.thread_id = t.id AND m.author_id = {AUTHOR}
+    WHERE t.id {AMONG}
 """
-REACTIONS = "SELECT comment_id, kind, count FROM tallied_reaction_total WHERE count > 0"
+REACTIONS = (
+    f"SELECT comment_id, kind, count FROM tallied_reaction_total"
+    f" WHERE count > 0 AND comment_id {AMONG}"
+)
 
 
-class PostgreSQL:
+class BareDatabase(ABC):
+    """The statements of the routes, as far as both databases have the same."""
+
+    COMMENTS: str
+    """The first comments of each thread; the last column is the thread's id."""
+
+    @abstractmethod
+    async def __aenter__(self) -> None: ...
+
+    @abstractmethod
+    async def __aexit__(self, *_: object) -> None: ...
+
+    @abstractmethod
+    async def fetch(self, query: str, *values: Any) -> Rows:
+        """Return the rows of a query, whose parameters are written as of PostgreSQL.
+
+        :param values: those of a list come first.
+        """
+
+    @abstractmethod
+    async def replies(self, comments: list[Any], size: int) -> Rows:
+        """Return the first replies to each comment; the last column is the comment's id."""
+
+    @abstractmethod
+    async def add(self, thread: UUID, comment: Comment) -> Rows:
+        """Add a comment, and return the thread's new number of comments."""
+
+    @abstractmethod
+    async def react(self, comment: UUID, kind: str, time: datetime) -> Rows:
+        """Add a reaction to a comment, and return the comment's new number of them.
+
+        One that is there was added by the last round, whose requests were still under way.
+        """
+
+    async def page(self, size: int) -> Rows:
+        """Return the threads with the latest activity."""
+        return await self.fetch(PAGE, size)
+
+    async def comments(self, threads: list[Any], size: int) -> Rows:
+        """Return the rows of :attr:`COMMENTS`."""
+        return await self.fetch(self.COMMENTS, threads, size)
+
+    async def thread(self, id: UUID) -> Rows | None:
+        """Return one thread."""
+        rows = await self.fetch(f"SELECT {THREAD} FROM tallied_thread WHERE id = $1", id)
+        return rows[0] if rows else None
+
+    async def top_level(self, thread: UUID, size: int) -> Rows:
+        """Return the first comments of a thread that are no replies."""
+        return await self.fetch(TOP_LEVEL, thread, size)
+
+    async def reactions(self, comments: list[Any]) -> Rows:
+        """Return the reactions to these comments: the comment's id, the kind and the number."""
+        return await self.fetch(REACTIONS, comments)
+
+    async def unread(self, threads: list[Any]) -> Rows:
+        """Return the ids of these threads, each with the number of comments that are unread."""
+        return await self.fetch(UNREAD, threads)
+
+
+class PostgreSQL(BareDatabase):
     """A pool of asyncpg, which prepares each statement once for a connection."""
 
-    COMMENTS = """
+    COMMENTS = f"""
         SELECT page.id, page.message, page.author_name, page.word_count, page.created_at, t.id
         FROM tallied_thread t LEFT JOIN LATERAL (
             SELECT id, message, author_name, word_count, created_at FROM tallied_comment
             WHERE thread_id = t.id ORDER BY created_at, id LIMIT $2
         ) page ON true
-        WHERE t.id = ANY ($1::uuid[]) ORDER BY page.created_at, page.id
+        WHERE t.id {AMONG} ORDER BY page.created_at, page.id
     """
     ADD = """
         WITH counted AS (
@@ -142,31 +172,14 @@ class PostgreSQL:
     async def __aexit__(self, *_: object) -> None:
         await self._pool.close()
 
-    async def page(self, size: int) -> Rows:
-        return await self._pool.fetch(PAGE, size)
+    async def fetch(self, query: str, *values: Any) -> Rows:
+        return await self._pool.fetch(query, *values)
 
-    async def comments(self, threads: list[Any], size: int) -> Rows:
-        return await self._pool.fetch(self.COMMENTS, threads, size)
-
-    async def thread(self, id: str) -> Rows | None:
-        query = f"SELECT {THREAD} FROM tallied_thread WHERE id = $1"
-        return await self._pool.fetchrow(query, id)
+    async def replies(self, comments: list[Any], size: int) -> Rows:
+        return await self.fetch(self.REPLIES, comments, size)
 
     async def add(self, thread: UUID, comment: Comment) -> Rows:
         return await self._pool.fetchrow(self.ADD, thread, *comment)
-
-    async def top_level(self, thread: UUID, size: int) -> Rows:
-        return await self._pool.fetch(TOP_LEVEL, thread, size)
-
-    async def replies(self, comments: list[Any], size: int) -> Rows:
-        return await self._pool.fetch(self.REPLIES, comments, size)
-
-    async def reactions(self, comments: list[Any]) -> Rows:
-        query = f"{REACTIONS} AND comment_id = ANY ($1::uuid[])"
-        return await self._pool.fetch(query, comments)
-
-    async def unread(self, threads: list[Any]) -> Rows:
-        return await self._pool.fetch(f"{UNREAD} WHERE t.id = ANY ($1::uuid[])", threads)
 
     async def react(self, comment: UUID, kind: str, time: datetime) -> Rows:
         return await self._pool.fetchrow(self.REACT, comment, kind, time)
@@ -176,15 +189,15 @@ async def _keep(_: object) -> None:
     """Give a connection back as it is: nothing here changes its session."""
 
 
-class SQLite:
+class SQLite(BareDatabase):
     """Connections of aiosqlite to read, and one of a thread to write."""
 
-    COMMENTS = """
+    COMMENTS = f"""
         SELECT page.id, page.message, page.author_name, page.word_count, page.created_at, t.id
         FROM tallied_thread t LEFT JOIN tallied_comment page ON page.id IN (
-            SELECT id FROM tallied_comment WHERE thread_id = t.id ORDER BY created_at, id LIMIT ?
+            SELECT id FROM tallied_comment WHERE thread_id = t.id ORDER BY created_at, id LIMIT $2
         )
-        WHERE t.id IN ({}) ORDER BY page.created_at, page.id
+        WHERE t.id {AMONG} ORDER BY page.created_at, page.id
     """
     INSERT = """
         INSERT INTO tallied_comment
@@ -198,10 +211,10 @@ class SQLite:
     """
 
     REPLIES = f"""
-        WITH top (key) AS (SELECT value FROM json_each(?))
+        WITH top (key) AS (SELECT value FROM json_each($1))
         SELECT {COMMENT}, parent_id FROM top JOIN tallied_comment ON id IN (
             SELECT id FROM tallied_comment
-            WHERE parent_id = key ORDER BY created_at, id LIMIT ?
+            WHERE parent_id = key ORDER BY created_at, id LIMIT $2
         ) ORDER BY created_at, id
     """
     REACT = (
@@ -228,17 +241,22 @@ class SQLite:
             await self._idle.get_nowait().close()
         await self._in_thread(self._writer.close)
 
-    async def page(self, size: int) -> Rows:
-        return await self._fetch(PAGE.replace("$1", "?"), size)
+    async def fetch(self, query: str, *values: Any) -> Rows:
+        first, *others = values
+        if isinstance(first, list):
+            # A mark has the number after the greatest one so far.
+            query = query.replace(AMONG, f"IN ({', '.join('?' * len(first))})").replace("$2", "?1")
+            values = (*others, *first)
+        elif isinstance(first, UUID):
+            values = (first.hex, *others)
+        connection = await self._idle.get()
+        try:
+            return list(await connection.execute_fetchall(query.replace("$", "?"), values))
+        finally:
+            self._idle.put_nowait(connection)
 
-    async def comments(self, threads: list[Any], size: int) -> Rows:
-        marks = ", ".join("?" * len(threads))
-        return await self._fetch(self.COMMENTS.format(marks), size, *threads)
-
-    async def thread(self, id: str) -> Rows | None:
-        query = f"SELECT {THREAD} FROM tallied_thread WHERE id = ?"
-        rows = await self._fetch(query, UUID(id).hex)
-        return rows[0] if rows else None
+    async def replies(self, comments: list[Any], size: int) -> Rows:
+        return await self.fetch(self.REPLIES, json.dumps(comments), size)
 
     async def add(self, thread: UUID, comment: Comment) -> Rows:
         id, name, message, words, time = comment
@@ -247,21 +265,6 @@ class SQLite:
             (self.INSERT, (thread.hex, id.hex, name, message, words, written)),
             (self.COUNT, (thread.hex, words, written)),
         )
-
-    async def top_level(self, thread: UUID, size: int) -> Rows:
-        query = TOP_LEVEL.replace("$1", "?").replace("$2", "?")
-        return await self._fetch(query, thread.hex, size)
-
-    async def replies(self, comments: list[Any], size: int) -> Rows:
-        return await self._fetch(self.REPLIES, json.dumps(comments), size)
-
-    async def reactions(self, comments: list[Any]) -> Rows:
-        query = f"{REACTIONS} AND comment_id IN ({', '.join('?' * len(comments))})"
-        return await self._fetch(query, *comments)
-
-    async def unread(self, threads: list[Any]) -> Rows:
-        marks = ", ".join("?" * len(threads))
-        return await self._fetch(f"{UNREAD} WHERE t.id IN ({marks})", *threads)
 
     async def react(self, comment: UUID, kind: str, time: datetime) -> Rows:
         total, reaction, count = self.REACT
@@ -285,13 +288,6 @@ class SQLite:
         connection = sqlite3.connect(self._file, isolation_level=None, timeout=60)
         connection.execute("PRAGMA foreign_keys = ON")
         return connection
-
-    async def _fetch(self, query: str, *values: Any) -> Rows:
-        connection = await self._idle.get()
-        try:
-            return list(await connection.execute_fetchall(query, values))
-        finally:
-            self._idle.put_nowait(connection)
 
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

@@ -29,11 +29,12 @@ PATIENCE = 60.0
 
 def to_bytes(method: str, path: str, body: str, authorization: str) -> bytes:
     """Return a request as it is sent."""
-    content = body.encode()
-    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
     if authorization:
         head += f"Authorization: {authorization}\r\n"
-    return f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content
+    if body:
+        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    return f"{head}\r\n{body}".encode()
 
 
 class Connection(asyncio.Protocol):

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
@@ -17,6 +17,9 @@ PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 
 START_TIME = 60.0
 """Seconds that a server may take to start."""
+
+STOP_TIME = 60.0
+"""Seconds that it may take to end."""
 
 PERIOD = 0.05
 """Seconds between two looks at a server's memory."""
@@ -45,31 +48,49 @@ def free_port() -> int:
         return port
 
 
+def resident_size(pid: int | str = "self") -> int:
+    """Return the resident size of a process in bytes; 0 without Linux's ``/proc``."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]) * PAGE_SIZE
+    except OSError:
+        return 0
+
+
 class ServerProcess:
     """A server on a port of 127.0.0.1, which is stopped at the end of the ``with`` block.
 
     :param command: the arguments of Python, without the port's.
-    :param cores: where the process runs.
+    :param folder: where it runs, and where its output is written.
+    :param cores: where the process runs; by default, on all of them.
     """
 
+    keeps_all = False
+    """Whether all of its output is kept, and not its errors alone."""
+
     def __init__(
-        self, command: list[str], folder: Path, cores: set[int], environ: Mapping[str, str] = {}
+        self,
+        command: list[str],
+        folder: Path,
+        cores: Collection[int] = (),
+        environ: Mapping[str, str] = {},
     ) -> None:
         self.port = free_port()
         variables = {name: value for name, value in os.environ.items() if "TALLIED_" not in name}
-        own = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, cores)
+        own = os.sched_getaffinity(0) if cores else ()
+        if cores:
+            os.sched_setaffinity(0, cores)
         try:
-            with (folder / "errors").open("a") as errors:
-                self._process = subprocess.Popen(
+            with (folder / "output").open("a") as output:
+                self.process = subprocess.Popen(
                     [sys.executable, *command, "--port", str(self.port)],
-                    stdout=subprocess.DEVNULL,
-                    stderr=errors,
+                    stdout=output if self.keeps_all else subprocess.DEVNULL,
+                    stderr=output,
                     cwd=folder,
                     env={**variables, "XDG_STATE_HOME": str(folder), **environ},
                 )
         finally:
-            os.sched_setaffinity(0, own)
+            if cores:
+                os.sched_setaffinity(0, own)
 
     def __enter__(self) -> ServerProcess:
         deadline = time.monotonic() + START_TIME
@@ -78,32 +99,32 @@ class ServerProcess:
                 socket.create_connection(("127.0.0.1", self.port)).close()
                 return self
             except OSError:
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    self._stop()
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    self.stop()
                     raise
                 time.sleep(0.05)
 
     def __exit__(self, *_: object) -> None:
-        self._stop()
+        self.stop()
 
-    def _stop(self) -> None:
-        self._process.terminate()
+    def stop(self) -> None:
+        """Stop it; kill it if it does not end by itself."""
+        self.process.terminate()
         try:
-            self._process.wait(15)
+            self.process.wait(STOP_TIME)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self.process.kill()
+            self.process.wait()
 
     def cpu(self) -> float:
         """Return the seconds of processor time, in all threads, since the start."""
-        stat = Path(f"/proc/{self._process.pid}/stat").read_text("ascii")
+        stat = Path(f"/proc/{self.process.pid}/stat").read_text("ascii")
         fields = stat.rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
 
     def memory(self) -> int:
         """Return the resident size in bytes."""
-        pages = Path(f"/proc/{self._process.pid}/statm").read_text("ascii").split()[1]
-        return int(pages) * PAGE_SIZE
+        return resident_size(self.process.pid)
 
 
 class MemoryPeak:

@@ -10,11 +10,11 @@ from .event_recipes import ATTRIBUTE_EVENTS_AS_PUBLISHED as ATTRIBUTE_EVENTS_AS_
 from .event_recipes import BEFORE_FLUSH as BEFORE_FLUSH
 from .event_recipes import MAPPER_EVENT as MAPPER_EVENT
 from .event_recipes import MAPPER_EVENT_AS_PUBLISHED as MAPPER_EVENT_AS_PUBLISHED
-from .raw_sql import BY_HAND as BY_HAND
 from .replies import WITH_REPLIES as WITH_REPLIES
 from .replies import WITHOUT_REPLIES as WITHOUT_REPLIES
 from .sqlalchemy_utils import AGGREGATED as AGGREGATED
 from .tables import Strategy as Strategy
+from .tallied_counters import BY_HAND as BY_HAND
 from .tallied_counters import NO_COUNTER as NO_COUNTER
 from .tallied_counters import NO_COUNTER_AGAIN as NO_COUNTER_AGAIN
 from .tallied_counters import TALLIED as TALLIED

@@ -1,4 +1,4 @@
-"""No counter, the floor of every cost; and Tallied's engine.
+"""No counter, the floor of every cost; statements by hand; and Tallied's engine.
 
 The floor has no listener of Tallied at all, since each would make Tallied look cheaper.
 """
@@ -13,34 +13,24 @@ NO_COUNTER = map_strategy("no counter", keeps=(), is_derived=False)
 NO_COUNTER_AGAIN = map_strategy("no counter, again", keeps=(), is_derived=False)
 """The same once more: how far the ratios of a run can be trusted."""
 
-
-def _tallied() -> Strategy:
-    strategy = map_strategy("Tallied")
-    Counters(
-        Sum(
-            strategy.Thread.word_count, of=strategy.Comment.word_count, via=strategy.Comment.thread
-        ),
-    ).install(strategy.Session)
-    return strategy
+BY_HAND = map_strategy("raw driver, by hand")
+"""Its tables alone; what is executed on them stands in :mod:`benchmarks.hosts`."""
 
 
-def _tallied_three() -> Strategy:
-    strategy = map_strategy(
-        "Tallied, three counters", keeps=("comment_count", "word_count", "last_comment_at")
+def _tallied(name: str, *keeps: str) -> Strategy:
+    strategy = map_strategy(name, keeps=keeps)
+    Thread, Comment = strategy.Thread, strategy.Comment
+    via = {"via": Comment.thread}
+    declared = (
+        Count(Thread.comment_count, **via),
+        Sum(Thread.word_count, of=Comment.word_count, **via),
+        Latest(Thread.last_comment_at, of=Comment.created_at, **via),
     )
-    Counters(
-        Count(strategy.Thread.comment_count, via=strategy.Comment.thread),
-        Sum(
-            strategy.Thread.word_count, of=strategy.Comment.word_count, via=strategy.Comment.thread
-        ),
-        Latest(
-            strategy.Thread.last_comment_at,
-            of=strategy.Comment.created_at,
-            via=strategy.Comment.thread,
-        ),
-    ).install(strategy.Session)
+    Counters(*(counter for counter in declared if counter.key in keeps)).install(strategy.Session)
     return strategy
 
 
-TALLIED = _tallied()
-TALLIED_THREE = _tallied_three()
+TALLIED = _tallied("Tallied", "word_count")
+TALLIED_THREE = _tallied(
+    "Tallied, three counters", "comment_count", "word_count", "last_comment_at"
+)
