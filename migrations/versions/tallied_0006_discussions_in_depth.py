@@ -16,7 +16,7 @@ down_revision = "tallied_0005"
 branch_labels = None
 depends_on = None
 
-COMMENT, THREAD = "tallied_comment", "tallied_thread"
+COMMENT, THREAD, AUTHOR = "tallied_comment", "tallied_thread", "tallied_author"
 WITHDRAWN_TEXT, REVISION = "tallied_withdrawn_text", "tallied_revision"
 REACTION, TOTAL = "tallied_reaction", "tallied_reaction_total"
 FLAG, MODERATION_LOG = "tallied_flag", "tallied_moderation_log"
@@ -130,18 +130,8 @@ def create_withdrawn_texts() -> None:
         sa.Column("status", sa.String(20), nullable=False),
         sa.Column("withdrawn_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("comment_id", name=op.f(f"pk_{name}")),
-        sa.ForeignKeyConstraint(
-            ["comment_id"],
-            [f"{COMMENT}.id"],
-            name=op.f(f"fk_{name}_comment_id_{COMMENT}"),
-            ondelete="CASCADE",
-        ),
-        sa.ForeignKeyConstraint(
-            ["author_id"],
-            ["tallied_author.id"],
-            name=op.f(f"fk_{name}_author_id_tallied_author"),
-            ondelete="SET NULL",
-        ),
+        reference(name, "comment_id", COMMENT, "CASCADE"),
+        reference(name, "author_id", AUTHOR, "SET NULL"),
     )
     op.create_index(op.f(f"ix_{name}_author_id"), name, ["author_id"])
     columns = ["withdrawn_at", "comment_id"]
@@ -155,12 +145,7 @@ def create_reactions() -> None:
         sa.Column("kind", sa.String(30), nullable=False),
         counter("count"),
         sa.PrimaryKeyConstraint("comment_id", "kind", name=op.f(f"pk_{TOTAL}")),
-        sa.ForeignKeyConstraint(
-            ["comment_id"],
-            [f"{COMMENT}.id"],
-            name=op.f(f"fk_{TOTAL}_comment_id_{COMMENT}"),
-            ondelete="CASCADE",
-        ),
+        reference(TOTAL, "comment_id", COMMENT, "CASCADE"),
     )
     op.create_table(
         REACTION,
@@ -175,12 +160,7 @@ def create_reactions() -> None:
             name=op.f(f"fk_{REACTION}_comment_id_kind_{TOTAL}"),
             ondelete="CASCADE",
         ),
-        sa.ForeignKeyConstraint(
-            ["author_id"],
-            ["tallied_author.id"],
-            name=op.f(f"fk_{REACTION}_author_id_tallied_author"),
-            ondelete="CASCADE",
-        ),
+        reference(REACTION, "author_id", AUTHOR, "CASCADE"),
     )
     columns = ["comment_id", "kind", "created_at", "author_id"]
     op.create_index(op.f(f"ix_{REACTION}_{'_'.join(columns)}"), REACTION, columns)
@@ -197,38 +177,20 @@ def create_revisions() -> None:
         sa.Column("edited_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("editor_id", sa.Uuid()),
         sa.PrimaryKeyConstraint("comment_id", "number", name=op.f(f"pk_{REVISION}")),
-        sa.ForeignKeyConstraint(
-            ["comment_id"],
-            [f"{COMMENT}.id"],
-            name=op.f(f"fk_{REVISION}_comment_id_{COMMENT}"),
-            ondelete="CASCADE",
-        ),
-        sa.ForeignKeyConstraint(
-            ["editor_id"],
-            ["tallied_author.id"],
-            name=op.f(f"fk_{REVISION}_editor_id_tallied_author"),
-            ondelete="SET NULL",
-        ),
+        reference(REVISION, "comment_id", COMMENT, "CASCADE"),
+        reference(REVISION, "editor_id", AUTHOR, "SET NULL"),
     )
     op.create_index(op.f(f"ix_{REVISION}_editor_id"), REVISION, ["editor_id"])
 
 
 def create_marks() -> None:
-    keys = {"author_id": "tallied_author", "thread_id": THREAD}
+    keys = {"author_id": AUTHOR, "thread_id": THREAD}
     op.create_table(
         MARK,
         *(sa.Column(name, sa.Uuid(), nullable=False) for name in keys),
         sa.Column("last_read_seq", COUNTER, nullable=False),
         sa.PrimaryKeyConstraint(*keys, name=op.f(f"pk_{MARK}")),
-        *(
-            sa.ForeignKeyConstraint(
-                [name],
-                [f"{table}.id"],
-                name=op.f(f"fk_{MARK}_{name}_{table}"),
-                ondelete="CASCADE",
-            )
-            for name, table in keys.items()
-        ),
+        *(reference(MARK, name, table, "CASCADE") for name, table in keys.items()),
     )
     op.create_index(op.f(f"ix_{MARK}_thread_id"), MARK, ["thread_id"])
 
@@ -245,7 +207,7 @@ def create_flags() -> None:
         sa.Column("closed_at", sa.DateTime(timezone=True)),
         sa.PrimaryKeyConstraint("comment_id", "author_id", name=op.f(f"pk_{name}")),
         reference(name, "comment_id", COMMENT, "CASCADE"),
-        reference(name, "author_id", "tallied_author", "CASCADE"),
+        reference(name, "author_id", AUTHOR, "CASCADE"),
     )
     op.create_index(op.f(f"ix_{name}_author_id"), name, ["author_id"])
 
@@ -263,7 +225,7 @@ def create_moderation_log() -> None:
         sa.Column("reason", sa.Text()),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f(f"pk_{name}")),
-        reference(name, "moderator_id", "tallied_author", "SET NULL"),
+        reference(name, "moderator_id", AUTHOR, "SET NULL"),
     )
     columns = ["comment_id", "created_at"]
     op.create_index(op.f(f"ix_{name}_comment_id_created_at"), name, columns)
@@ -325,18 +287,8 @@ def comments() -> sa.Table:
         *(sa.Column(name, sa.Uuid()) for name in REFERENCES),
         *new_columns(),
         sa.PrimaryKeyConstraint("id", name=op.f(f"pk_{COMMENT}")),
-        sa.ForeignKeyConstraint(
-            ["thread_id"],
-            [f"{THREAD}.id"],
-            name=op.f(f"fk_{COMMENT}_thread_id_{THREAD}"),
-            ondelete="CASCADE",
-        ),
-        sa.ForeignKeyConstraint(
-            ["author_id"],
-            ["tallied_author.id"],
-            name=op.f(f"fk_{COMMENT}_author_id_tallied_author"),
-            ondelete="SET NULL",
-        ),
+        reference(COMMENT, "thread_id", THREAD, "CASCADE"),
+        reference(COMMENT, "author_id", AUTHOR, "SET NULL"),
         *(
             sa.ForeignKeyConstraint([name], [f"{COMMENT}.id"], name=key_name(name))
             for name in REFERENCES
