@@ -80,10 +80,7 @@ class ColumnTracker(InternalCounter):
 
     @cached_property
     def tracked(self) -> frozenset[str]:
-        predicate = self._copy.predicate
-        names = () if predicate is None else predicate.names
-        assert self.of is not None
-        return frozenset((*self.foreign_key, self.of.key, *names))
+        return self._copy.names_read.union(self.foreign_key)
 
     def value(self, row: RowValues) -> Any:
         """Return what the rows that refer to the row copy."""

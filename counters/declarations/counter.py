@@ -127,12 +127,13 @@ class Counter:
     @cached_property
     def tracked(self) -> frozenset[str]:
         """The source's attributes that this counter depends on."""
-        names = set(self.foreign_key)
-        if self.of is not None:
-            names.add(self.of.key)
-        if self.predicate is not None:
-            names |= self.predicate.names
-        return frozenset(names)
+        return self.names_read.union(self.foreign_key)
+
+    @cached_property
+    def names_read(self) -> frozenset[str]:
+        """The source's attributes that it is computed from, and of its condition."""
+        names = frozenset[str]() if self.predicate is None else self.predicate.names
+        return names if self.of is None else names | {self.of.key}
 
     @cached_property
     def defaults(self) -> dict[str, Any]:

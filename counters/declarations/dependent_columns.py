@@ -85,9 +85,7 @@ def check_generated(counters: Sequence[Counter]) -> Iterator[tuple[str, str, str
         by_parent[counter.parent] = (*by_parent.get(counter.parent, ()), counter)
     generated = set().union(*(_generated(*item) for item in by_parent.items()))
     for counter in counters:
-        names = set() if counter.of is None else {counter.of.key}
-        names |= frozenset() if counter.predicate is None else counter.predicate.names
-        for name in names:
+        for name in counter.names_read:
             if column_of(counter.source, name) in generated:
                 yield (
                     "counters.E040",

@@ -6,16 +6,17 @@ mappers alone and need no database.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from ..declarations.counter import Counter
+from ..declarations.counter import REGISTRIES, Counter
 from ..declarations.dependent_columns import check_generated
+from ..declarations.derivation import DERIVED, SOURCE
+from ..declarations.derived import Derived
 from ..declarations.mapped_rows import column_of
 from .column_checks import check_number, check_of, check_target, check_where
 from .findings import Finding
-from .relationship_checks import check_copy, check_via
-from .relationship_conditions import check_join
+from .relationship_checks import check_copy, check_join, check_via
 from .resolution import passes_on
 from .table_checks import check_mapped_tables
 
@@ -89,3 +90,23 @@ def _inner(counter: Counter, by_column: dict[Any, Counter]) -> Counter | None:
     if counter.of is None:
         return None
     return by_column.get(column_of(counter.source, counter.of.key))
+
+
+def check_no_counters(columns: Iterable[Derived], counters: Iterable[Counter]) -> Iterator[Finding]:
+    """Yield a finding for each counter that is derived, or that a column is derived from."""
+    of_counters = {
+        column.info[name]
+        for column in (counter.target.property.columns[0] for counter in counters)
+        for name in (DERIVED, SOURCE)
+        if name in column.info
+    }
+    for derived in columns:
+        if REGISTRIES in derived.target.property.info or REGISTRIES in derived.of.property.info:
+            of_counters.add(derived)
+    for derived in of_counters:
+        yield (
+            "counters.E034",
+            f"{derived} is derived from {derived.source_name}, and one of them is a counter, "
+            f"which only its counter writes.",
+            "Derive a column of its own from a column that is no counter.",
+        )

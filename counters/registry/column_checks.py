@@ -63,7 +63,10 @@ def check_target(counter: Counter) -> Iterator[Finding]:
             "Leave the server default at '0', or at NULL for an extreme.",
         )
     version = counter.parent.version_id_col
-    if version is not None and (version is column or _changes_in_the_database(version)):
+    # Any UPDATE gives the row another version by xmin, or by what a trigger sets.
+    if version is not None and (
+        version is column or version.system or version.server_onupdate is not None
+    ):
         yield (
             "counters.E009",
             f"{counter.parent.class_.__name__} takes {version.name} for its version_id_col, "
@@ -80,11 +83,6 @@ def _start(column: Column[Any]) -> Decimal | None:
 
 
 _NUMBER = re.compile(r"[\s('\"]*([+-]?\d+(?:\.\d*)?)[\s)'\"]*(?:::.*)?")
-
-
-def _changes_in_the_database(version: Any) -> bool:
-    """Return whether any UPDATE gives the row another version: ``xmin``, or what a trigger sets."""
-    return bool(version.system) or version.server_onupdate is not None
 
 
 def check_of(counter: Counter) -> Iterator[Finding]:

@@ -78,11 +78,4 @@ def _kept(registry: CounterRegistry) -> dict[Column[Any], Counter]:
 
 
 def _read(registry: CounterRegistry) -> dict[Column[Any], Counter]:
-    return {column_of(c.source, name): c for c in registry.declared for name in _names_read(c)}
-
-
-def _names_read(counter: Counter) -> Iterator[str]:
-    if counter.of is not None:
-        yield counter.of.key
-    if counter.predicate is not None:
-        yield from counter.predicate.names
+    return {column_of(c.source, name): c for c in registry.declared for name in c.names_read}

@@ -20,9 +20,8 @@ from ..declarations.derived import Derived
 from ..declarations.mapped_rows import counts_as
 from ..declarations.number import Number
 from .cascades import Cascades
-from .checks import check
+from .checks import check, check_no_counters
 from .deletion_lock_order import DeletionLockOrder
-from .derived_checks import check_no_counters
 from .findings import raise_findings
 from .resolution import (
     Chains,
@@ -31,7 +30,6 @@ from .resolution import (
     find_partners,
     find_tables,
     order_parents,
-    without_copies,
 )
 from .source import Source
 from .table_checks import check_tables
@@ -111,7 +109,11 @@ class CounterRegistry:
             for mapper, counters in by_parent.items()
         }
         self.sources = {mapper: Source(mapper, counters) for mapper, counters in by_source.items()}
-        self._chained = without_copies(chains)
+        # Copies are not changed by differences.
+        self._chained = {
+            mapper: {outer: inner for outer, inner in chained.items() if not outer.is_copy}
+            for mapper, chained in chains.items()
+        }
         self.cascades = Cascades(self.sources.values())
         self.deletion_lock_order = DeletionLockOrder(self.sources.values())
         self.partners = find_partners(self.declared)

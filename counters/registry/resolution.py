@@ -39,14 +39,6 @@ def passes_on(inner: Counter, outer: Counter) -> bool:
     return isinstance(inner, Additive) and isinstance(outer, Additive)
 
 
-def without_copies(chains: Chains) -> Chains:
-    """Return the chains without copies, which are not changed by differences."""
-    return {
-        mapper: {outer: inner for outer, inner in chained.items() if not outer.is_copy}
-        for mapper, chained in chains.items()
-    }
-
-
 def order_parents(
     parents: Iterable[Mapper[Any]],
     chains: Chains,

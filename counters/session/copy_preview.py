@@ -128,8 +128,7 @@ class CopyPreview:
     def _copy(self, state: InstanceState[Any], row: Mapping[str, Any]) -> None:
         for counter in self.relation.counters:
             of: Any = counter.of
-            names = () if counter.predicate is None else counter.predicate.names
-            if row.keys() >= {of.key, *names}:
+            if row.keys() >= counter.names_read:
                 value = row[of.key] if counter.counts(row) else None
                 self._set(counter, state, counter.empty if value is None else value)
 

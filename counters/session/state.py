@@ -16,8 +16,7 @@ from sqlalchemy.orm.attributes import flag_dirty, set_committed_value
 from ..declarations.copied_relation import CopiedRelation
 from ..declarations.mapped_rows import Key
 from ..registry.counter_registry import CounterRegistry
-from .last_numbers import LastNumbers
-from .locked_rows import LockedRows
+from .locked_rows import LastNumbers, LockedRows
 from .referring_objects import ReferringObjects
 from .savepoints import ABSENT, Savepoint, Values, forget
 

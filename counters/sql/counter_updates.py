@@ -79,7 +79,7 @@ def write(
         answers = _write_many(connection, mapper, counters, changes, names)
     doubtful = [change for change in changes.values() if change.removed_extreme or change.recounted]
     for counter in counters if doubtful else ():
-        if any(_is_in_doubt(counter, change) for change in doubtful):
+        if any(counter in c.removed_extreme or c.is_recounted(counter) for c in doubtful):
             _look_up(connection, mapper, counter, generated, changes, answers)
     return answers
 
@@ -139,11 +139,6 @@ def _changed(change: Change) -> set[Any]:
     """Return the counters that the UPDATE changes; removed extremes are looked up after it."""
     added = {counter for counter, amount in change.added.items() if amount}
     return added | change.new_extreme.keys()
-
-
-def _is_in_doubt(counter: Any, change: Change) -> bool:
-    """Return whether a difference may not do, so that the counter is to be looked up again."""
-    return counter in change.removed_extreme or change.is_recounted(counter)
 
 
 def _amounts(counter: Any, changes: Iterable[Change]) -> list[Any]:

@@ -99,16 +99,9 @@ def number_rows(connection: Connection, counter: Number, within: Within) -> None
     place = func.row_number().over(partition_by=refers, order_by=keys)
     fresh = (
         select(*keys, (start + place).label("number"))
-        .join_from(rows, parents, _all(same))
+        .join_from(rows, parents, and_(*same))
         .where(or_(and_(rows.c.number.is_(None), rows.c.counts), is_double))
         .subquery("tallied_fresh")
     )
     renumbered = (a == fresh.c[a.name] for a in own)
     connection.execute(update(sources).where(*renumbered).values({number: fresh.c.number}))
-
-
-def _all(conditions: Iterable[Any]) -> Any:
-    first, *others = conditions
-    for condition in others:
-        first &= condition
-    return first
