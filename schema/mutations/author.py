@@ -12,7 +12,6 @@ from ...host.access import Access
 from ...resolvers import authors
 from ...resolvers.erasure import Write, erase_author
 from ...resolvers.pagination.arguments import Record
-from ..arguments import unset_to_none
 from ..ids import encode_id
 from .declaration import ChangePayload, InputField, change, changed_value
 from .inputs import AUTHOR_ID
@@ -36,9 +35,9 @@ class AuthorComments(Enum):
 
 
 async def _delete_author(
-    write: Write, access: Access, author_id: UUID, comments: AuthorComments | None
+    write: Write, access: Access, author_id: UUID, comments: str | None
 ) -> Record:
-    if unset_to_none(comments) is AuthorComments.TOMBSTONE:
+    if comments == "tombstone":
         return await erase_author(write, access, author_id)
     return await write(lambda unit: authors.delete_author(unit, access, author_id))
 

@@ -14,9 +14,10 @@ from ...host.access import Access
 from ...resolvers import comments
 from ...resolvers.changes import ChangedRows
 from ...resolvers.comment_drafts import CommentDraft, draft_comment
+from ...resolvers.new_comment import NewComment
 from ...resolvers.pagination.orders import COMMENTS
 from ...resolvers.shared_comments import SHARED_COMMENTS
-from ..arguments import DEFAULT_COMMENT_ORDER, CommentOrderBy, unset_to_none
+from ..arguments import DEFAULT_COMMENT_ORDER, CommentOrderBy
 from ..connections import Edge
 from ..fields import field
 from ..ids import encode_id
@@ -38,7 +39,6 @@ from .inputs import (
     REASON,
     REPLY_TO_ID,
     THREAD_ID,
-    new_comment,
 )
 from .rows import CHANGED_COMMENT, CHANGED_THREAD, NULL_THREAD, PREVIOUS_THREAD
 
@@ -121,9 +121,9 @@ async def _add_comment(
     reply_to_id: UUID | None,
     client_mutation_id: str | None,
 ) -> ChangedRows:
-    comment, submission = new_comment(message, author_name), unset_to_none(client_mutation_id)
+    comment = NewComment(message, author_name)
     return await comments.add_comment(
-        unit, access, thread_id, comment, reply_to_id=reply_to_id, submission=submission
+        unit, access, thread_id, comment, reply_to_id=reply_to_id, submission=client_mutation_id
     )
 
 
@@ -135,23 +135,8 @@ def _draft_comment(
     reply_to_id: UUID | None,
     client_mutation_id: str | None,
 ) -> CommentDraft:
-    comment, submission = new_comment(message, author_name), unset_to_none(client_mutation_id)
-    return draft_comment(access, thread_id, comment, submission, reply_to_id)
-
-
-async def _delete_comment(
-    unit: UnitOfWork, access: Access, comment_id: UUID, reason: str | None
-) -> ChangedRows:
-    return await comments.delete_comment(unit, access, comment_id, reason=unset_to_none(reason))
-
-
-async def _edit_comment(
-    unit: UnitOfWork, access: Access, comment_id: UUID, message: str, expected: int | None
-) -> ChangedRows:
-    revision = unset_to_none(expected)
-    return await comments.edit_comment(
-        unit, access, comment_id, message, expected_revision=revision
-    )
+    comment = NewComment(message, author_name)
+    return draft_comment(access, thread_id, comment, client_mutation_id, reply_to_id)
 
 
 @strawberry.type
@@ -168,12 +153,14 @@ class CommentMutations:
         message=MESSAGE,
         author_name=AUTHOR_NAME,
         reply_to_id=REPLY_TO_ID,
-        client_mutation_id=InputField(""),
+        client_mutation_id=InputField("", str | None, UNSET),
     )
     edit_comment = change(
         "edit_comment",
         "Change the message of a comment.",
-        _edit_comment,
+        lambda unit, access, id, message, expected: comments.edit_comment(
+            unit, access, id, message, expected_revision=expected
+        ),
         CommentPayload,
         comment_id=COMMENT_ID,
         message=MESSAGE,
@@ -197,7 +184,7 @@ class CommentMutations:
         "delete_comment",
         "Delete a comment. If it has replies, it stays in lists without its text and its author. A "
         "comment that is deleted already stays as it is.",
-        _delete_comment,
+        lambda unit, access, id, reason: comments.delete_comment(unit, access, id, reason=reason),
         DeletedCommentPayload,
         comment_id=COMMENT_ID,
         reason=REASON,

@@ -5,10 +5,12 @@ from __future__ import annotations
 from asyncio import gather
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import MISSING
+from enum import Enum
 from functools import partial
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 import strawberry
+from strawberry import UNSET
 from strawberry.types import get_object_definition
 from strawberry.utils.str_converters import to_camel_case
 
@@ -25,7 +27,7 @@ from ...execution.field_declarations import (
 from ...execution.requested_fields import Info
 from ...host.access import Access
 from ...resolvers.rows import not_found
-from ..arguments import read_order, unset_to_none
+from ..arguments import read_order
 from ..connections import Edge
 from ..fields import field
 from ..ids import decode_id
@@ -51,17 +53,23 @@ class InputField(NamedTuple):
     def reader(self, name: str) -> Callable[[Any], Any] | None:
         """Return what makes the argument of the resolver of a value of the input.
 
-        It raises NotFound for a malformed id, as for an unknown one: there is no such record.
+        What was left out is None, and a value of an enumeration is its name in lower case. An id
+        is the key of its object: it raises NotFound for a malformed one, as for an unknown one,
+        since there is no such record.
 
         :returns: None if that is the value itself.
         """
-        if not self.key_of:
+        if self.type is str:
             return None
         field = to_camel_case(name)
 
         def read(value: Any) -> Any:
-            if value is self.default or value is None:
-                return unset_to_none(value)
+            if value is UNSET or value is None:
+                return None
+            if isinstance(value, Enum):
+                return value.name.lower()
+            if not self.key_of:
+                return value
             if isinstance(value, list):
                 return [read(item) for item in value]
             try:
@@ -80,7 +88,7 @@ def key_field(type_name: str, description: str) -> InputField:
 @strawberry.input(description="The fields that the inputs of all mutations have.")
 class MutationInput:
     client_mutation_id: str | None = strawberry.field(
-        default=strawberry.UNSET,
+        default=UNSET,
         description="Any string. The payload returns it unchanged.",
     )
 

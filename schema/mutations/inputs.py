@@ -5,10 +5,8 @@ from __future__ import annotations
 import strawberry
 from strawberry import UNSET
 
-from ...resolvers.comments import NewComment
 from ...resolvers.validation import AUTHOR_NAME_LENGTH, REASON_LENGTH, TITLE_LENGTH
 from ...settings import Settings
-from ..arguments import unset_to_none
 from .declaration import InputField, key_field
 
 THREAD_ID = key_field("Thread", "The id of the thread.")
@@ -54,11 +52,4 @@ REASON = InputField(
 @strawberry.input(description="The first comment of a new thread.")
 class FirstCommentInput:
     message: str = strawberry.field(description=MESSAGE.description)
-    author_name: str | None = strawberry.field(
-        default=strawberry.UNSET, description=AUTHOR_NAME.description
-    )
-
-
-def new_comment(message: str, author_name: str | None) -> NewComment:
-    """Return the comment of an input, in which the name may be left out."""
-    return NewComment(message, unset_to_none(author_name))
+    author_name: str | None = strawberry.field(default=UNSET, description=AUTHOR_NAME.description)

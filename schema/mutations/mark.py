@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 import strawberry
 from strawberry import UNSET
 
-from ...database.unit_of_work import UnitOfWork
-from ...host.access import Access
 from ...resolvers import marks
-from ..arguments import unset_to_none
 from ..scalars import SafeInt
 from ..types import Thread
 from .declaration import ChangePayload, InputField, change, changed_row, changed_value
@@ -30,19 +25,13 @@ class MarkPayload(ChangePayload):
     )
 
 
-async def _mark_read(
-    unit: UnitOfWork, access: Access, thread_id: UUID, up_to: int | None
-) -> marks.MarkChange:
-    return await marks.mark_read(unit, access, thread_id, unset_to_none(up_to))
-
-
 @strawberry.type
 class MarkMutations:
     mark_read = change(
         "mark_read",
         "Mark the comments of a thread as read by the viewer, up to one of them. What is read "
         "stays read.",
-        _mark_read,
+        marks.mark_read,
         MarkPayload,
         thread_id=THREAD_ID,
         up_to=InputField(

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 import strawberry
 from strawberry import UNSET
 
-from ...database.unit_of_work import UnitOfWork
 from ...execution.field_declarations import ChangedRowsField
-from ...host.access import Access
 from ...resolvers import flags, moderation
-from ...resolvers.changes import ChangedRows
-from ...resolvers.moderation import MAX_MODERATED, ModeratedComments
+from ...resolvers.moderation import MAX_MODERATED
 from ...resolvers.validation import REASON_LENGTH
-from ..arguments import unset_to_none
 from ..enumerations import CommentStatus, FlagReason, ModerationStatus
 from ..types import Comment
 from .comment import encode_removed
@@ -44,40 +38,15 @@ class FlaggedCommentPayload(ChangePayload):
     )
 
 
-async def _moderate(
-    unit: UnitOfWork,
-    access: Access,
-    ids: list[UUID],
-    to: ModerationStatus,
-    reason: str | None,
-    expected_status: CommentStatus | None,
-) -> ModeratedComments:
-    expected = unset_to_none(expected_status)
-    return await moderation.moderate_comments(
-        unit,
-        access,
-        ids,
-        to.name.lower(),
-        reason=unset_to_none(reason),
-        expected_status=expected.name.lower() if expected else None,
-    )
-
-
-async def _flag(
-    unit: UnitOfWork, access: Access, comment_id: UUID, reason: FlagReason, note: str | None
-) -> ChangedRows:
-    return await flags.flag_comment(
-        unit, access, comment_id, reason.name.lower(), note=unset_to_none(note)
-    )
-
-
 @strawberry.type
 class ModerationMutations:
     moderate_comments = change(
         "moderate_comments",
         "Show or hide comments as a moderator, and close their flags: all of them, or none. Each "
         "is written to the log of moderation.",
-        _moderate,
+        lambda unit, access, ids, to, reason, expected: moderation.moderate_comments(
+            unit, access, ids, to, reason=reason, expected_status=expected
+        ),
         ModeratedCommentsPayload,
         ids=InputField(
             f"The ids of 1 to {MAX_MODERATED} comments.", list[strawberry.ID], key_of="Comment"
@@ -95,7 +64,9 @@ class ModerationMutations:
     flag_comment = change(
         "flag_comment",
         "Flag a comment for moderators. If the viewer has flagged it already, nothing changes.",
-        _flag,
+        lambda unit, access, id, reason, note: flags.flag_comment(
+            unit, access, id, reason, note=note
+        ),
         FlaggedCommentPayload,
         comment_id=COMMENT_ID,
         reason=InputField("The reason.", FlagReason),

@@ -12,6 +12,7 @@ from ...execution.field_declarations import ChangedEdgeField
 from ...host.access import Access
 from ...resolvers import threads
 from ...resolvers.changes import ChangedRows
+from ...resolvers.new_comment import NewComment
 from ...resolvers.pagination.orders import THREADS
 from ...resolvers.target_threads import get_or_create_thread
 from ..arguments import (
@@ -32,7 +33,7 @@ from .declaration import (
     changed_row,
     changed_value,
 )
-from .inputs import THREAD_ID, TITLE, FirstCommentInput, new_comment
+from .inputs import THREAD_ID, TITLE, FirstCommentInput
 from .rows import CHANGED_COMMENT, CHANGED_THREAD, NULL_THREAD
 
 EDGE = ChangedEdgeField(CHANGED_THREAD, THREADS, DEFAULT_THREAD_ORDER)
@@ -85,15 +86,10 @@ class DeletedThreadPayload(ChangePayload):
 async def _create_thread(
     unit: UnitOfWork, access: Access, title: str, comment: FirstCommentInput | None
 ) -> ChangedRows:
-    comment = unset_to_none(comment)
-    first = None if comment is None else new_comment(comment.message, comment.author_name)
+    first = None
+    if comment is not None:
+        first = NewComment(comment.message, unset_to_none(comment.author_name))
     return await threads.create_thread(unit, access, title, first)
-
-
-async def _get_or_create_thread(
-    unit: UnitOfWork, access: Access, target: TargetInput
-) -> ChangedRows:
-    return await get_or_create_thread(unit, access, target.type, target.key)
 
 
 @strawberry.type
@@ -144,7 +140,7 @@ class ThreadMutations:
     thread_for = change(
         "thread_for",
         "Return the thread about an object of the host, and create it if there is none.",
-        _get_or_create_thread,
+        lambda unit, access, target: get_or_create_thread(unit, access, target.type, target.key),
         TargetThreadPayload,
         target=InputField("The object that the thread is about.", TargetInput),
     )
