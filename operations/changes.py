@@ -132,10 +132,9 @@ class ChangeRoot(Root):
     edges: Sequence[tuple[ChangedEdgeField, Arguments]]
     objects: Sequence[ObjectRoot]
     function: str
-    _payload: Callable[..., Any] = field(init=False)
 
     def finish(self, namespace: Mapping[str, Any]) -> None:
-        self._payload = namespace[self.function]
+        super().finish(namespace)
         for root in self.objects:
             root.finish(namespace)
 
@@ -172,4 +171,4 @@ class ChangeRoot(Root):
             record = declaration.node.find(change)
             cursors.append(record and order.encode(order.position_of(record)))
         objects = [await root.load(run, None) for root in self.objects]
-        return self._payload(change, checked.client_mutation_id, rows, cursors, objects)
+        return self.build_response(change, checked.client_mutation_id, rows, cursors, objects)

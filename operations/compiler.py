@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from graphql import (
@@ -164,14 +165,11 @@ class _Compilation:
                 page = ConnectionCompiler(self).root_page(declaration, arguments, details)
                 return PageRoot(page, f"connection{page.number}")
             case TargetCountsField():
-                type_ = get_named_type(field.type)
-                assert isinstance(type_, GraphQLObjectType)
-                function = self._object_function(type_, details)
+                function = self._object_function(self.fields.object_type(field), details)
                 return TargetCountsRoot(arguments, self.compiler.database, function)
             case ObjectField() if is_list_type(get_nullable_type(field.type)):
-                type_ = get_named_type(field.type)
-                assert isinstance(type_, GraphQLObjectType)
-                return ObjectsRoot(declaration.build, self._object_function(type_, details))
+                function = self._object_function(self.fields.object_type(field), details)
+                return ObjectsRoot(declaration.build, function)
             case ObjectField():
                 return self.object_root(declaration, field, details)
             case ChangeField():
@@ -192,14 +190,8 @@ class _Compilation:
         self, level: Level, type_: GraphQLObjectType, path: Path, details: list[FieldDetails]
     ) -> str:
         """Return the expression of a row's object."""
-        parts = []
-        for key, same_key in self.fields.below(type_, details).items():
-            name = same_key[0].node.name.value
-            if name == "__typename":
-                parts.append((key, repr(type_.name)))
-            else:
-                parts.append((key, self._row_field(level, type_, path, name, same_key)))
-        return self.source.object(parts)
+        field = partial(self._row_field, level, type_, path)
+        return self.source.object(self.fields.parts(type_, details, field))
 
     def _row_field(
         self,
@@ -263,11 +255,10 @@ class _Compilation:
         self.needs_access = self.needs_access or declaration.scope == "access"
         function = self.source.constant(declaration.function)
         expression = f"{function}({', '.join([declaration.scope, *variables])})"
-        type_ = get_named_type(field.type)
-        if is_leaf_type(type_):
+        if is_leaf_type(get_named_type(field.type)):
             return expression
-        assert isinstance(type_, GraphQLObjectType)
-        return f"{self._object_function(type_, details)}({expression}, rules, access)"
+        function = self._object_function(self.fields.object_type(field), details)
+        return f"{function}({expression}, rules, access)"
 
     def _loaded_list(
         self,
@@ -340,18 +331,13 @@ class _Compilation:
 
     def _object(self, type_: GraphQLObjectType, details: list[FieldDetails]) -> str:
         """Return the expression of the response's object from the object ``value``."""
-        return self.source.object(
-            [
-                (key, self._object_field(type_, same_key))
-                for key, same_key in self.fields.below(type_, details).items()
-            ]
-        )
+        field = partial(self._object_field, type_)
+        return self.source.object(self.fields.parts(type_, details, field))
 
-    def _object_field(self, type_: GraphQLObjectType, details: list[FieldDetails]) -> str:
+    def _object_field(
+        self, type_: GraphQLObjectType, name: str, details: list[FieldDetails]
+    ) -> str:
         """Return the expression of a field that is an attribute, or computed without columns."""
-        name = details[0].node.name.value
-        if name == "__typename":
-            return repr(type_.name)
         field = self.fields.accepted(type_, name)
         declaration = declaration_of(field)
         definition = field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
@@ -383,18 +369,18 @@ class _Compilation:
         self, declaration: ObjectField, field: GraphQLField, details: list[FieldDetails]
     ) -> ObjectRoot:
         """Return an object that needs no row, of which some fields may be rows."""
-        type_ = get_named_type(field.type)
-        assert isinstance(type_, GraphQLObjectType)
-        parts: list[tuple[str, str]] = []
+        type_ = self.fields.object_type(field)
         rows: dict[str, tuple[KeyedRowField, RowLevel]] = {}
-        for key, same_key in self.fields.below(type_, details).items():
-            name = same_key[0].node.name.value
-            keyed = (
-                None if name == "__typename" else declaration_of(self.fields.accepted(type_, name))
-            )
-            if isinstance(keyed, KeyedRowField):
-                self.needs_access = True
-                rows[key] = keyed, self._row_level(keyed.type_name, same_key)
-            parts.append((key, "None" if key in rows else self._object_field(type_, same_key)))
+
+        def expression(name: str, same_key: list[FieldDetails]) -> str:
+            keyed = declaration_of(self.fields.accepted(type_, name))
+            if not isinstance(keyed, KeyedRowField):
+                return self._object_field(type_, name, same_key)
+            self.needs_access, node = True, same_key[0].node
+            level = self._row_level(keyed.type_name, same_key)
+            rows[(node.alias or node.name).value] = keyed, level
+            return "None"
+
+        parts = self.fields.parts(type_, details, expression)
         function = self.source.object_function(self.source.object(parts))
         return ObjectRoot(declaration.build, function, rows)

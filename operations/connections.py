@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, TypeVar
 
-from graphql import GraphQLField, GraphQLObjectType, get_named_type
+from graphql import GraphQLField, GraphQLObjectType
 from graphql.execution.collect_fields import FieldDetails
 
 from ..execution.field_declarations import ConnectionField, SurroundingsField
@@ -92,11 +93,8 @@ class ConnectionCompiler:
         """Return the fields of a connection, whose rows are those of a level."""
         row_type = self._fields.row_type(type_name)
         type_ = self._fields.type(f"{row_type.name}Connection")
-        parts = []
-        for key, same_key in self._fields.below(type_, details).items():
-            name = same_key[0].node.name.value
-            parts.append((key, self._connection_field(page, type_, row_type, name, same_key)))
-        return parts
+        field = partial(self._connection_field, page, type_, row_type)
+        return self._fields.parts(type_, details, field)
 
     def _connection_field(
         self,
@@ -106,8 +104,6 @@ class ConnectionCompiler:
         name: str,
         details: list[FieldDetails],
     ) -> str:
-        if name == "__typename":
-            return repr(type_.name)
         if name == "totalCount":
             page.counts = True
             return "total"
@@ -127,36 +123,30 @@ class ConnectionCompiler:
         self, page: PageLevel, row_type: GraphQLObjectType, details: list[FieldDetails]
     ) -> str:
         type_ = self._fields.type(f"{row_type.name}Edge")
-        parts = []
-        for key, same_key in self._fields.below(type_, details).items():
-            name = same_key[0].node.name.value
-            if name == "__typename":
-                parts.append((key, repr(type_.name)))
-            elif name == "cursor":
+
+        def expression(name: str, same_key: list[FieldDetails]) -> str:
+            if name == "cursor":
                 page.wants_cursors = True
-                parts.append((key, "encode(key, id)"))
-            elif name == "node":
-                parts.append((key, self._compiler.row(page, row_type, (), same_key)))
-            else:
+                return "encode(key, id)"
+            if name != "node":
                 raise Unsupported(f"{type_.name}.{name}")
-        return self._source.object(parts)
+            return self._compiler.row(page, row_type, (), same_key)
+
+        return self._source.object(self._fields.parts(type_, details, expression))
 
     def _page_info(self, page: PageLevel, details: list[FieldDetails]) -> str:
         type_ = self._fields.type("PageInfo")
-        parts = []
-        for key, same_key in self._fields.below(type_, details).items():
-            name = same_key[0].node.name.value
-            if name == "__typename":
-                parts.append((key, repr(type_.name)))
-                continue
+
+        def expression(name: str, _: list[FieldDetails]) -> str:
             place = PAGE_INFO.get(name)
             if place is None:
                 raise Unsupported(f"{type_.name}.{name}")
             page.wants_previous |= name == "hasPreviousPage"
             page.wants_next |= name == "hasNextPage"
             page.wants_cursors |= name.endswith("Cursor")
-            parts.append((key, f"page[{place}]"))
-        return self._source.object(parts)
+            return f"page[{place}]"
+
+        return self._source.object(self._fields.parts(type_, details, expression))
 
 
 class SurroundingsCompiler:
@@ -187,12 +177,8 @@ class SurroundingsCompiler:
         self._compiler.levels.append(page)
         self._compiler.lists[variable] = declaration, self._compiler.arguments(field, details)
         level.children.append(page)
-        type_ = get_named_type(field.type)
-        assert isinstance(type_, GraphQLObjectType)
-        parts = [
-            (key, self._field(page, type_, same_key))
-            for key, same_key in self._compiler.fields.below(type_, details).items()
-        ]
+        type_ = self._compiler.fields.object_type(field)
+        parts = self._compiler.fields.parts(type_, details, partial(self._field, page, type_))
         self._compiler.source.surroundings_function(number, TOTAL, parts)
         total = "None"
         if page.counts:
@@ -201,11 +187,8 @@ class SurroundingsCompiler:
         return f"surroundings{number}(pages{number}.get({level.variable(parent_path)}), {total})"
 
     def _field(
-        self, page: Surroundings, type_: GraphQLObjectType, details: list[FieldDetails]
+        self, page: Surroundings, type_: GraphQLObjectType, name: str, details: list[FieldDetails]
     ) -> str:
-        name = details[0].node.name.value
-        if name == "__typename":
-            return repr(type_.name)
         self._compiler.fields.accepted(type_, name)
         if name == "siblings":
             parts = ConnectionCompiler(self._compiler).connection_parts(page, "Comment", details)

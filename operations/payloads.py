@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from graphql import GraphQLField, GraphQLObjectType, get_named_type
+from functools import partial
+
+from graphql import GraphQLField, GraphQLObjectType
 from graphql.execution.collect_fields import FieldDetails
 
 from ..execution.field_declarations import (
@@ -37,13 +39,8 @@ class PayloadCompiler:
         self, declaration: ChangeField, field: GraphQLField, details: list[FieldDetails]
     ) -> ChangeRoot:
         """Return the root field of the change."""
-        type_ = get_named_type(field.type)
-        assert isinstance(type_, GraphQLObjectType)
-        parts = []
-        for key, same_key in self._fields.below(type_, details).items():
-            name = same_key[0].node.name.value
-            is_name = name == "__typename"
-            parts.append((key, repr(type_.name) if is_name else self._field(type_, name, same_key)))
+        type_ = self._fields.object_type(field)
+        parts = self._fields.parts(type_, details, partial(self._field, type_))
         return ChangeRoot(
             self._compiler.arguments(field, details),
             declaration,
@@ -98,19 +95,16 @@ class PayloadCompiler:
     def _edge(
         self, declaration: ChangedEdgeField, field: GraphQLField, details: list[FieldDetails]
     ) -> str:
-        type_ = get_named_type(field.type)
-        assert isinstance(type_, GraphQLObjectType)
+        type_ = self._fields.object_type(field)
         self._edges.append((declaration, self._compiler.arguments(field, details)))
         cursor = f"cursors[{len(self._edges) - 1}]"
-        parts = []
-        for key, same_key in self._fields.below(type_, details).items():
-            name = same_key[0].node.name.value
-            if name == "__typename":
-                parts.append((key, repr(type_.name)))
-            elif name == "cursor":
-                parts.append((key, cursor))
-            elif name == "node":
-                parts.append((key, self._node(declaration.node, same_key)[1]))
-            else:
+
+        def expression(name: str, same_key: list[FieldDetails]) -> str:
+            if name == "cursor":
+                return cursor
+            if name != "node":
                 raise Unsupported(f"{type_.name}.{name}")
+            return self._node(declaration.node, same_key)[1]
+
+        parts = self._fields.parts(type_, details, expression)
         return f"(None if {cursor} is None else {self._compiler.source.object(parts)})"

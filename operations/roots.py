@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -36,8 +36,13 @@ from .statements import Shapes
 class Root(ABC):
     """A root field: what it checks before any statement, and what it loads."""
 
-    def finish(self, namespace: Mapping[str, Any]) -> None:  # noqa: B027
-        """Take the generated functions, if it has any."""
+    build_response: Callable[..., Any]
+    """The generated function whose name is ``function``, if the root has one."""
+
+    def finish(self, namespace: Mapping[str, Any]) -> None:
+        """Take the generated function."""
+        if name := getattr(self, "function", None):
+            self.build_response = namespace[name]
 
     def check(self, context: Context, variables: VariableValues) -> Any:
         """Return what of a request :meth:`load` needs.
@@ -117,13 +122,9 @@ class TargetCountsRoot(Root):
     arguments: Arguments
     database: Database
     function: str
-    _object: Callable[..., Any] = field(init=False)
 
     def __post_init__(self) -> None:
         self._shapes = Shapes(self.database)
-
-    def finish(self, namespace: Mapping[str, Any]) -> None:
-        self._object = namespace[self.function]
 
     def check(self, context: Context, variables: VariableValues) -> list[TargetKey]:
         targets = [target.read() for target in self.arguments.read(variables)["targets"]]
@@ -148,7 +149,7 @@ class TargetCountsRoot(Root):
             )
             rows = await run.fetch(bound)
         counts = map(TargetCounts.from_counts, counts_of(checked, rows))
-        return [self._object(item, run.context.rules, run.access) for item in counts]
+        return [self.build_response(item, run.context.rules, run.access) for item in counts]
 
 
 @dataclass
@@ -157,13 +158,9 @@ class PageRoot(Root):
 
     page: RootPage
     function: str
-    _connection: Callable[..., Any] = field(init=False)
-
-    def finish(self, namespace: Mapping[str, Any]) -> None:
-        self._connection = namespace[self.function]
 
     async def load(self, run: Run, checked: Any) -> Any:
-        return self._connection(*await self.page.load(run))
+        return self.build_response(*await self.page.load(run))
 
 
 @dataclass
@@ -173,13 +170,9 @@ class ObjectRoot(Root):
     build: Callable[[Context], Any]
     function: str
     rows: Mapping[str, tuple[KeyedRowField, RowLevel]]
-    _object: Callable[..., Any] = field(init=False)
-
-    def finish(self, namespace: Mapping[str, Any]) -> None:
-        self._object = namespace[self.function]
 
     async def load(self, run: Run, checked: Any) -> Any:
-        response = self._object(self.build(run.context), run.context.rules, run.access)
+        response = self.build_response(self.build(run.context), run.context.rules, run.access)
         for key, (declaration, level) in self.rows.items() if response is not None else ():
             id = declaration.find_key(run.access)
             response[key] = None if id is None else await level.load_row(run, id)
@@ -192,14 +185,10 @@ class ObjectsRoot(Root):
 
     build: Callable[[Context], Any]
     function: str
-    _object: Callable[..., Any] = field(init=False)
-
-    def finish(self, namespace: Mapping[str, Any]) -> None:
-        self._object = namespace[self.function]
 
     async def load(self, run: Run, checked: Any) -> Any:
         rules, access = run.context.rules, run.access
-        return [self._object(item, rules, access) for item in self.build(run.context)]
+        return [self.build_response(item, rules, access) for item in self.build(run.context)]
 
 
 def _decode(id: str, levels: Mapping[str, RowLevel]) -> tuple[str, UUID]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from graphql import (
     DocumentNode,
@@ -10,6 +10,7 @@ from graphql import (
     GraphQLField,
     GraphQLObjectType,
     OperationDefinitionNode,
+    get_named_type,
 )
 from graphql.execution.collect_fields import (
     FieldDetails,
@@ -67,6 +68,29 @@ class SelectedFields:
             self._core, self._fragments, self._values, self._operation, type_, details
         )
         return collected.grouped_field_set
+
+    def parts(
+        self,
+        type_: GraphQLObjectType,
+        details: list[FieldDetails],
+        expression: Callable[[str, list[FieldDetails]], str],
+    ) -> list[tuple[str, str]]:
+        """Return the response keys and the expressions of the fields of an object below a field.
+
+        :param expression: returns that of a field, but for ``__typename``, by its name.
+        """
+        parts = []
+        for key, same_key in self.below(type_, details).items():
+            name = same_key[0].node.name.value
+            is_type = name == "__typename"
+            parts.append((key, repr(type_.name) if is_type else expression(name, same_key)))
+        return parts
+
+    def object_type(self, field: GraphQLField) -> GraphQLObjectType:
+        """Return the type of the objects of a field."""
+        type_ = get_named_type(field.type)
+        assert isinstance(type_, GraphQLObjectType)
+        return type_
 
     def accepted(self, parent: GraphQLObjectType, name: str) -> GraphQLField:
         """Return a field that is resolved as it is declared, without anything around it.

@@ -9,7 +9,7 @@ from ..errors import BadUserInput
 from ..host.access import Access
 from ..host.policy import ThreadContext
 from ..models import Comment, Thread
-from .pagination.arguments import MAX_TREE, PageArguments, RequestedFields
+from .pagination.arguments import MAX_TREE, PageArguments
 from .pagination.orders import COMMENTS
 from .pagination.surroundings import DEFAULT_SIBLINGS, Place
 from .queries import read_comment_pages, read_one
@@ -18,6 +18,7 @@ from .surroundings import read_surroundings
 from .validation import expect_type
 from .view_building import (
     COMMENT_VIEW_COLUMNS,
+    COMMENT_VIEW_FIELDS,
     MAX_PAGE_SIZE,
     THREAD_VIEW_COLUMNS,
     ReadConnection,
@@ -25,6 +26,7 @@ from .view_building import (
     comment_view,
     read_names,
     thread_view,
+    view_page,
 )
 from .view_types import CommentSurroundings, CommentView, ViewPage
 
@@ -55,17 +57,12 @@ async def read_replies(
     if comment is None:
         return None
     thread = await read_one(reader, Thread, comment["thread_id"], ThreadContext._fields, condition)
-    fields = RequestedFields(COMMENT_VIEW_COLUMNS, True, True, True)
-    page = (await read_comment_pages(reader, [comment_id], window, fields)).get(comment_id)
+    pages = await read_comment_pages(reader, [comment_id], window, COMMENT_VIEW_FIELDS)
+    page = pages.get(comment_id)
     if thread is None or page is None:
         return None  # One of them was deleted meanwhile.
     names = await read_names(reader, page.rows)
-    context = thread_context(thread)
-    nodes = [
-        await comment_view(access, row, context, names, cursor)
-        for row, cursor in zip(page.rows, page.cursors, strict=True)
-    ]
-    return ViewPage(nodes=nodes, has_previous_page=page.has_previous, has_next_page=page.has_next)
+    return await view_page(access, page, thread_context(thread), names)
 
 
 async def read_around(
@@ -103,17 +100,12 @@ async def read_around(
         return None  # One of them was deleted meanwhile.
     page, context = around.siblings, thread_context(thread)
     names = await read_names(reader, [thread, *around.ancestors, *page.rows])
-    nodes = [
-        await comment_view(access, row, context, names, cursor)
-        for row, cursor in zip(page.rows, page.cursors, strict=True)
-    ]
+    siblings_page = await view_page(access, page, context, names)
     return CommentSurroundings(
         thread=thread_view(access, thread, names),
-        comment=next(node for node in nodes if node.id == comment_id),
+        comment=next(node for node in siblings_page.nodes if node.id == comment_id),
         ancestors=[await comment_view(access, row, context, names) for row in around.ancestors],
-        siblings=ViewPage(
-            nodes=nodes, has_previous_page=page.has_previous, has_next_page=page.has_next
-        ),
+        siblings=siblings_page,
     )
 
 
@@ -150,8 +142,7 @@ async def read_trees(
     thread = await read_one(reader, Thread, thread_id, columns, access.read_condition())
     if thread is None or not comment_ids:
         return {}
-    fields = RequestedFields(COMMENT_VIEW_COLUMNS, True, True, True)
-    pages = await read_comment_pages(reader, comment_ids, window, fields, levels)
+    pages = await read_comment_pages(reader, comment_ids, window, COMMENT_VIEW_FIELDS, levels)
     pages = {
         id: page
         for id, page in pages.items()
@@ -160,14 +151,4 @@ async def read_trees(
     }
     rows = [row for page in pages.values() for row in page.rows]
     names, context = await read_names(reader, rows), thread_context(thread)
-    return {
-        id: ViewPage(
-            nodes=[
-                await comment_view(access, row, context, names, cursor)
-                for row, cursor in zip(page.rows, page.cursors, strict=True)
-            ],
-            has_previous_page=page.has_previous,
-            has_next_page=page.has_next,
-        )
-        for id, page in pages.items()
-    }
+    return {id: await view_page(access, page, context, names) for id, page in pages.items()}

@@ -14,12 +14,12 @@ from ..host.policy import COMMENT_COLUMNS, ThreadContext
 from ..models import Author
 from ..models.comment import DELETED
 from .authors import with_author
-from .pagination.arguments import Record
+from .pagination.arguments import Record, RequestedFields, RowPage
 from .queries import read_many
 from .rendering import render_fairly
 from .rows import THREAD_COLUMNS, comment_context, thread_context
 from .validation import expect_type
-from .view_types import CommentView, ThreadView
+from .view_types import CommentView, ThreadView, ViewPage
 
 ReadConnection: TypeAlias = AsyncConnection | AsyncSession
 
@@ -40,6 +40,7 @@ _SHOWN_COLUMNS = frozenset(
 COMMENT_VIEW_COLUMNS = _SHOWN_COLUMNS.union(
     COMMENT_COLUMNS, ["author_name", "placeholder", "shown"]
 )
+COMMENT_VIEW_FIELDS = RequestedFields(COMMENT_VIEW_COLUMNS, True, True, True)
 
 
 async def read_names(reader: RowReader, rows: Collection[Record]) -> Mapping[UUID, str | None]:
@@ -90,6 +91,17 @@ async def comment_view(
         viewer_can_restore=access.rules.is_restorable(row["deleted_at"], row["deleted_by"])
         and access.may("may_restore", context),
     )
+
+
+async def view_page(
+    access: Access, page: RowPage, thread: ThreadContext, names: Mapping[UUID, str | None]
+) -> ViewPage[CommentView]:
+    """Return a page of a thread's comments as the viewer may see them."""
+    nodes = [
+        await comment_view(access, row, thread, names, cursor)
+        for row, cursor in zip(page.rows, page.cursors, strict=True)
+    ]
+    return ViewPage(nodes=nodes, has_previous_page=page.has_previous, has_next_page=page.has_next)
 
 
 def _author_name(access: Access, row: Record, names: Mapping[UUID, str | None]) -> str | None:

@@ -42,11 +42,13 @@ from .target_counts import TargetKey, check_targets, read_target_counts
 from .validation import expect_type
 from .view_building import (
     COMMENT_VIEW_COLUMNS,
+    COMMENT_VIEW_FIELDS,
     THREAD_VIEW_COLUMNS,
     begin,
     comment_view,
     read_names,
     thread_view,
+    view_page,
 )
 from .view_building import MAX_PAGE_SIZE as MAX_PAGE_SIZE
 from .view_building import ReadConnection as ReadConnection
@@ -176,21 +178,13 @@ async def _comment_page(
     thread = await read_one(reader, Thread, thread_id, THREAD_VIEW_COLUMNS, access.read_condition())
     if thread is None:
         return None
-    fields = RequestedFields(COMMENT_VIEW_COLUMNS, True, True, True)
-    page = (await read_comment_pages(reader, [thread_id], window, fields)).get(thread_id)
+    pages = await read_comment_pages(reader, [thread_id], window, COMMENT_VIEW_FIELDS)
+    page = pages.get(thread_id)
     if page is None:
         return None  # The thread was deleted meanwhile.
     names = await read_names(reader, [thread, *page.rows])
-    context = thread_context(thread)
-    return CommentPage(
-        thread=thread_view(access, thread, names),
-        nodes=[
-            await comment_view(access, row, context, names, cursor)
-            for row, cursor in zip(page.rows, page.cursors, strict=True)
-        ],
-        has_previous_page=page.has_previous,
-        has_next_page=page.has_next,
-    )
+    comments = await view_page(access, page, thread_context(thread), names)
+    return CommentPage(thread=thread_view(access, thread, names), **vars(comments))
 
 
 async def read_comment(connection: ReadConnection, access: Access, id: UUID) -> CommentView | None:
