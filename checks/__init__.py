@@ -14,10 +14,11 @@ from ..extras import require
 
 require("app", __name__)
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any
 
-from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..counters import Counters
 from ..counters.registry.session_classes import Installable
@@ -152,16 +153,14 @@ async def _check_open(
             yield finding
             if finding.level == "error":
                 return  # Statements would fail randomly.
-        table_findings = await connection.run_sync(
-            lambda sync: list(check_tables(sync, engine, database.schema))
-        )
-        counter_findings = await connection.run_sync(
-            lambda sync: list(check_counters(sync, engine, sessions, database.schema))
-        )
+        schema = database.schema
+        table_findings = await _run(connection, check_tables, engine, schema)
+        counter_findings = await _run(connection, check_counters, engine, sessions, schema)
+        # The second is of options that Tallied sets on its own connections only.
         for finding in (
-            *await connection.run_sync(lambda sync: list(check_connection(sync))),
-            *await connection.run_sync(lambda sync: _check_hosts_engine(sync, database)),
-            *await connection.run_sync(lambda sync: list(check_access(sync, database.schema))),
+            *await _run(connection, check_connection),
+            *([] if database.is_ours else await _run(connection, check_idle_transactions)),
+            *await _run(connection, check_access, schema),
             *table_findings,
             *counter_findings,
         ):
@@ -172,11 +171,10 @@ async def _check_open(
         )
         if start or unreadable:
             return  # Stored rows cannot be read, or are not to be checked.
-        days, depth = limits.restore_days, limits.reply_depth
         for finding in (
-            *await connection.run_sync(lambda sync: list(check_words(sync))),
-            *await connection.run_sync(lambda sync: list(check_purge(sync, days))),
-            *await connection.run_sync(lambda sync: list(check_depth(sync, depth))),
+            *await _run(connection, check_words),
+            *await _run(connection, check_purge, limits.restore_days),
+            *await _run(connection, check_depth, limits.reply_depth),
         ):
             yield finding
     if rules is not None:
@@ -184,22 +182,24 @@ async def _check_open(
             yield finding
     if deep:
         async with database.plain.connect() as connection:
-            drift = await connection.run_sync(lambda sync: list(check_drift(sync, engine)))
+            drift = await _run(connection, check_drift, engine)
         for finding in drift:
             yield finding
 
 
-def _check_hosts_engine(connection: Connection, database: Database) -> list[Finding]:
-    """Check options that Tallied sets on its own connections only."""
-    return [] if database.is_ours else list(check_idle_transactions(connection))
+async def _run(
+    connection: AsyncConnection, check: Callable[..., Iterable[Finding]], *arguments: Any
+) -> list[Finding]:
+    """Run a check of a blocking connection."""
+    return await connection.run_sync(lambda sync: list(check(sync, *arguments)))
 
 
 async def check_host_counters(database: Database) -> tuple[Counters, list[Finding]]:
     """Return the counters of `database` and its host, and what makes them wrong."""
     engine, findings = check_sessions(database.sessions)
     async with database.read() as connection:
-        findings += await connection.run_sync(
-            lambda sync: list(check_counters(sync, engine, database.sessions, database.schema))
+        findings += await _run(
+            connection, check_counters, engine, database.sessions, database.schema
         )
     return engine, findings
 

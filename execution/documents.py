@@ -152,7 +152,7 @@ class DocumentCache:
 
     def get(self, text: str) -> Document:
         """Return the document with that text, parsed and validated."""
-        return self.find(text) or self._store(text, self._read(text))
+        return self.find(text) or self._store(text, self.read(text))
 
     async def load(self, text: str) -> Document:
         """Return the same as :meth:`get`, without blocking the event loop for long."""
@@ -160,14 +160,10 @@ class DocumentCache:
         if document is not None:
             return document
         if len(text) <= MAX_INLINE_CHARACTERS:
-            return self._store(text, self._read(text))
+            return self._store(text, self.read(text))
         loop = asyncio.get_running_loop()
         document = await loop.run_in_executor(self._thread, self._read_once, text)
         return self._store(text, document)
-
-    def read(self, text: str) -> Document:
-        """Return the same as :meth:`get`, without caching it."""
-        return self._read(text)
 
     def find(self, text: str) -> Document | None:
         """Return the document with that text if it is in the cache."""
@@ -187,9 +183,10 @@ class DocumentCache:
 
     def _read_once(self, text: str) -> Document:
         """Read a document, unless another task has read the same one meanwhile."""
-        return self._cache.get(text) or self._read(text)
+        return self._cache.get(text) or self.read(text)
 
-    def _read(self, text: str) -> Document:
+    def read(self, text: str) -> Document:
+        """Return the same as :meth:`get`, without caching it."""
         if len(text) > self._max_characters:
             sentence = f"The document must have at most {self._max_characters} characters."
             too_long = limit_error("document_size", self._max_characters, sentence)

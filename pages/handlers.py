@@ -24,9 +24,11 @@ from ..errors import (
     RepeatedText,
     Vetoed,
 )
+from ..host.access import Access
 from ..models.comment import PENDING
 from ..resolvers.comments import NewComment
 from ..resolvers.pagination.arguments import Record
+from ..resolvers.views import CommentView
 from .failures import respond, status_of, with_retry_after
 from .feeds import feed_of_all, feed_of_thread
 from .forms import FormState
@@ -157,9 +159,7 @@ async def edit_comment(site: Site, request: Request) -> Response:
             links = site.links(request)
             page = local_path(next, links.comment(id))
             return _go_to(change.comment, page, links.thread(change.comment["thread_id"]))
-    comment = await site.discussion.read_comment(access, id)
-    if comment is None:
-        raise _not_found(site)
+    comment = await _read_comment(site, access, id)
     access.require(comment.viewer_can_edit, "edit this comment")
     conflict = refusal if isinstance(refusal, Conflict) else None
     response = await site.render(
@@ -184,9 +184,7 @@ async def delete_comment(site: Site, request: Request) -> Response:
         change = await site.discussion.delete_comment(access, id)
         thread = site.links(request).thread(change.thread["id"])
         return go(local_path(values.get("next"), thread))
-    comment = await site.discussion.read_comment(access, id)
-    if comment is None:
-        raise _not_found(site)
+    comment = await _read_comment(site, access, id)
     access.require(comment.viewer_can_delete, "delete this comment")
     thread = site.links(request).thread(comment.thread_id)
     next = local_path(request.query_params.get("next"), thread)
@@ -239,7 +237,7 @@ async def _show(
     read = site.read_comment if kind == "comment" else site.read_thread
     discussion = await read(request, id, form)
     if discussion is None:
-        raise _not_found(site)
+        raise NotFound(site.texts("not_found"))
     return await site.render(request, f"tallied/{kind}.html", status, discussion=discussion)
 
 
@@ -275,5 +273,8 @@ def _anchor(id: Any) -> str:
     return f"comment-{id}"
 
 
-def _not_found(site: Site) -> NotFound:
-    return NotFound(site.texts("not_found"))
+async def _read_comment(site: Site, access: Access, id: UUID) -> CommentView:
+    comment = await site.discussion.read_comment(access, id)
+    if comment is None:
+        raise NotFound(site.texts("not_found"))
+    return comment
