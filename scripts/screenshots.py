@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
 sys.path.insert(0, str(ROOT / "tests"))
 
+from smoke import free_port, wait_for  # noqa: E402
 from support.browser import Browser, Page  # noqa: E402
 
 EXECUTE = "document.querySelector('.graphiql-execute-button').click() || true"
@@ -56,9 +56,7 @@ PICTURES = {"playground": show_playground, "magazine": show_magazine}
 @contextmanager
 def serving(name: str, folder: Path) -> Iterator[str]:
     """Run the server of a picture in `folder`, and yield its host and port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     database = f"sqlite+aiosqlite:///{folder / 'pictures.db'}"
     environ = {
         **os.environ,
@@ -74,23 +72,11 @@ def serving(name: str, folder: Path) -> Iterator[str]:
     command = [*commands[-1], "--port", str(port)]
     process = subprocess.Popen(command, env=environ, cwd=folder, stdout=subprocess.DEVNULL)
     try:
+        wait_for(f"http://127.0.0.1:{port}", process)
         yield f"127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait(30)
-
-
-async def wait_until_open(host: str) -> None:
-    name, _, port = host.partition(":")
-    async with asyncio.timeout(120):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection(name, int(port))
-            except OSError:
-                await asyncio.sleep(0.2)
-            else:
-                writer.close()
-                return
 
 
 async def take(name: str) -> None:
@@ -101,7 +87,6 @@ async def take(name: str) -> None:
         serving(name, Path(folder)) as host,
         Browser(Path(profile)) as browser,
     ):
-        await wait_until_open(host)
         async with browser.open() as page:
             await PICTURES[name](page, host)
             await asyncio.sleep(1)  # for what fades in
