@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Connection
@@ -13,7 +12,7 @@ from ..declarations.mapped_rows import Key, RowValues
 from ..declarations.number import Number
 from ..registry.counter_registry import CounterRegistry
 from ..registry.source import Source
-from ..session.binds import write_bind
+from ..session.binds import write_bind, write_connection
 from ..session.state import SessionState
 from ..sql.numbers import lock_last_numbers, store_numbers
 
@@ -55,19 +54,18 @@ class Numbers:
     """The numbers that one flush or statement takes."""
 
     def __init__(
-        self,
-        registry: CounterRegistry,
-        session_state: SessionState,
-        session: Session,
-        connection: Callable[[Mapper[Any]], Connection],
+        self, registry: CounterRegistry, session_state: SessionState, session: Session
     ) -> None:
         self._session = session
         self._locked: set[tuple[Number, Key]] = set()
         self._registry = registry
         self._last_numbers = session_state.last_numbers
-        self._connection = connection
         self._unnumbered: list[Row] = []
         self._given: set[tuple[Number, InstanceState[Any], Key]] = set()
+
+    def _connection(self, mapper: Mapper[Any]) -> Connection:
+        # Not the flush's: it would keep all that a flush refers to until garbage is looked for.
+        return write_connection(self._session, mapper, self._registry.partners)
 
     def take(self, counter: Number, amounts: dict[Key, int]) -> dict[Key, int]:
         """Return the last numbers of stored parents, and take so many after them.

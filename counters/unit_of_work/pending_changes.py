@@ -52,7 +52,7 @@ class PendingChanges:
         self._changes: dict[Mapper[Any], dict[Key, Change]] = defaultdict(
             lambda: defaultdict(Change)
         )
-        self.numbers = Numbers(registry, session_state, session, self.connection)
+        self.numbers = Numbers(registry, session_state, session)
         self._unread: dict[Source, dict[Key, RowValues | None]] = defaultdict(dict)
         self._stale: dict[tuple[Mapper[Any], Mapper[Any]], dict[Key, InstanceState[Any]]] = {}
         """Objects that show what is to be read, by their class and the one with the counters."""

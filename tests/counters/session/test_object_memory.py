@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, String, insert, select, update
 from sqlalchemy.exc import SAWarning
-from sqlalchemy.orm import Session, mapped_column
+from sqlalchemy.orm import Session, UOWTransaction, mapped_column
 from support.forum import FIRST, SECOND, Comment, Forum, ForumSession, Thread, forum
 from support.forum import session as session
 from support.pairs import assert_verified, install, new_counters, pair
 
 from tallied.counters import Count
+from tallied.counters.unit_of_work.pending_changes import PendingChanges
 
 
 def shown(thread: Thread) -> tuple[int | None, ...]:
@@ -207,3 +209,24 @@ def test_touch_and_returned_accept_a_subclass(engine: Engine) -> None:
             pause.touch(Special, parent.id)
         assert_verified(session, counters)
         assert parent.n == 4
+
+
+@pytest.mark.parametrize("change", ["insert", "edit", "delete", "statement"])
+def test_changes_are_freed_without_garbage_collection(session: Session, change: str) -> None:
+    comment = session.scalars(select(Comment).where(Comment.words == 2)).one()
+    gc.collect()
+    gc.disable()
+    try:
+        if change == "insert":
+            session.add(Comment(thread_id=FIRST, words=9))
+        elif change == "edit":
+            comment.words = 50
+        elif change == "delete":
+            session.delete(comment)
+        else:
+            session.execute(insert(Comment).values(thread_id=FIRST, words=9))
+        session.flush()
+        kept = [o for o in gc.get_objects() if isinstance(o, PendingChanges | UOWTransaction)]
+        assert kept == []
+    finally:
+        gc.enable()
