@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Engine, Table, create_engine, event, make_url, select
+from sqlalchemy import Engine, Executable, Table, create_engine, event, make_url, select
 from sqlalchemy.orm import Session
 
 from tallied.models import Base
@@ -37,6 +37,15 @@ def sync_engine(url: str) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+def perform(session: Session, act: Callable[..., Any], *arguments: Any) -> None:
+    """Do what a function does, and execute a statement that it returns, maybe with parameters."""
+    result = act(session, *arguments)
+    if isinstance(result, Executable):
+        session.execute(result)
+    elif isinstance(result, tuple):
+        session.execute(*result)
 
 
 _rows: dict[Callable[[Session], object], list[tuple[Table, list[dict[str, Any]]]]] = {}

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, selectinload
 from support.comments import thread_of
 from support.recount import assert_exact, count_drifted, drifted, shown
-from support.sessions import store_once
+from support.sessions import perform, store_once
 from support.statements import recorded
 
 from tallied.errors import UncountedStatementError
@@ -45,34 +45,34 @@ def rows(threads: list[Thread], number: int) -> list[dict[str, Any]]:
 Write = Callable[[Session, list[Thread]], Any]
 
 WRITES: dict[str, Write] = {
-    "insert one": lambda s, t: s.execute(insert(Comment).values(rows(t, 1)[0])),
-    "insert a list of values": lambda s, t: s.execute(insert(Comment).values(rows(t, 12))),
-    "insert with parameters": lambda s, t: s.execute(insert(Comment), rows(t, 23)),
-    "insert by the table": lambda s, t: s.execute(insert(Comment.__table__), rows(t, 23)),
-    "insert returning": lambda s, t: s.execute(insert(Comment).returning(Comment.id), rows(t, 7)),
-    "move all": lambda s, t: s.execute(update(Comment).values(thread_id=t[1].id)),
-    "move some": lambda s, t: s.execute(
+    "insert one": lambda s, t: insert(Comment).values(rows(t, 1)[0]),
+    "insert a list of values": lambda s, t: insert(Comment).values(rows(t, 12)),
+    "insert with parameters": lambda s, t: (insert(Comment), rows(t, 23)),
+    "insert by the table": lambda s, t: (insert(Comment.__table__), rows(t, 23)),
+    "insert returning": lambda s, t: (insert(Comment).returning(Comment.id), rows(t, 7)),
+    "move all": lambda s, t: update(Comment).values(thread_id=t[1].id),
+    "move some": lambda s, t: (
         update(Comment).where(Comment.word_count > 3).values(thread_id=t[2].id)
     ),
-    "edit by the table": lambda s, t: s.execute(
+    "edit by the table": lambda s, t: (
         update(Comment.__table__)
         .where(Comment.word_count == 2)
         .values(message="a b c d e f", word_count=6)
     ),
-    "edit by a parameter": lambda s, t: s.execute(
+    "edit by a parameter": lambda s, t: (
         update(Comment)
         .where(Comment.word_count == bindparam("old"))
         .values(message="one two three four five six", word_count=6),
         {"old": 4},
     ),
-    "edit by keys": lambda s, t: s.execute(
+    "edit by keys": lambda s, t: (
         update(Comment),
         [
             {"id": c.id, "message": "e " * 9, "word_count": 9}
             for c in (*t[0].comments, *t[4].comments)
         ],
     ),
-    "edit by a subquery": lambda s, t: s.execute(
+    "edit by a subquery": lambda s, t: (
         update(Comment)
         .where(Comment.thread_id.in_(select(Thread.id).where(Thread.title < "T3")))
         .values(message="a b", word_count=2)
@@ -82,29 +82,29 @@ WRITES: dict[str, Write] = {
         .filter(Comment.word_count == 5)
         .update({"message": "a b c d e f g", "word_count": 7})
     ),
-    "make the latest earlier": lambda s, t: s.execute(
+    "make the latest earlier": lambda s, t: (
         update(Comment)
         .where(Comment.id == max(t[2].comments, key=lambda c: c.created_at).id)
         .values(created_at=t[2].created_at.replace(year=2001))
     ),
-    "delete some": lambda s, t: s.execute(delete(Comment).where(Comment.word_count < 4)),
-    "delete all": lambda s, t: s.execute(delete(Comment)),
-    "delete returning": lambda s, t: s.execute(
+    "delete some": lambda s, t: delete(Comment).where(Comment.word_count < 4),
+    "delete all": lambda s, t: delete(Comment),
+    "delete returning": lambda s, t: (
         delete(Comment).where(Comment.word_count == 5).returning(Comment.message)
     ),
-    "delete by the table": lambda s, t: s.execute(
-        delete(Comment.__table__).where(Comment.__table__.c.word_count == 3)
+    "delete by the table": lambda s, t: delete(Comment.__table__).where(
+        Comment.__table__.c.word_count == 3
     ),
     "legacy delete": lambda s, t: s.query(Comment).filter_by(thread_id=t[1].id).delete(),
-    "delete threads": lambda s, t: s.execute(delete(Thread).where(Thread.title > "T2")),
-    "nothing": lambda s, t: s.execute(delete(Comment).where(Comment.word_count > 99)),
+    "delete threads": lambda s, t: delete(Thread).where(Thread.title > "T2"),
+    "nothing": lambda s, t: delete(Comment).where(Comment.word_count > 99),
 }
 
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("name", WRITES)
 def test_bulk_statement_is_counted(session: Session, threads: list[Thread], name: str) -> None:
-    WRITES[name](session, threads)
+    perform(session, WRITES[name], threads)
     alive = session.scalars(select(Thread.id)).all()
     assert_exact(session, *(thread for thread in threads if thread.id in alive))
     assert drifted(session.connection()) == 0

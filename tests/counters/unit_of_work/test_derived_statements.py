@@ -14,6 +14,7 @@ from support.essays import Essay, Page, Shelf, essays
 from support.essays import shelves as shelves
 from support.pairs import assert_verified
 from support.recount import assert_exact, shown
+from support.sessions import perform
 
 from tallied.errors import UncountedStatementError
 from tallied.models import Comment, Thread
@@ -39,91 +40,71 @@ def the_first(thread: Thread) -> Update:
 NEW: dict[str, Any] = {"author_name": "B", "message": "of four words now"}
 
 COMPUTED: dict[str, tuple[int, Statement]] = {
-    "insert": (9, lambda s, t: s.execute(insert(Comment).values(thread_id=t.id, **NEW))),
+    "insert": (9, lambda s, t: insert(Comment).values(thread_id=t.id, **NEW)),
     "insert with its value": (
         9,
-        lambda s, t: s.execute(insert(Comment).values(thread_id=t.id, word_count=4, **NEW)),
+        lambda s, t: insert(Comment).values(thread_id=t.id, word_count=4, **NEW),
     ),
     "insert a list of values": (
         13,
-        lambda s, t: s.execute(insert(Comment).values([{"thread_id": t.id, **NEW}] * 2)),
+        lambda s, t: insert(Comment).values([{"thread_id": t.id, **NEW}] * 2),
     ),
     "insert with parameters": (
         13,
-        lambda s, t: s.execute(insert(Comment), [{"thread_id": t.id, **NEW}] * 2),
+        lambda s, t: (insert(Comment), [{"thread_id": t.id, **NEW}] * 2),
     ),
     "insert with named parameters": (
         11,
-        lambda s, t: s.execute(
+        lambda s, t: (
             insert(Comment).values(author_name="B", thread_id=t.id, message=bindparam("text")),
             [{"text": "one"}, {"text": "of five words it is"}],
         ),
     ),
     "insert by the table": (
         9,
-        lambda s, t: s.execute(Comment.__table__.insert(), {"thread_id": t.id, **NEW}),
+        lambda s, t: (Comment.__table__.insert(), {"thread_id": t.id, **NEW}),
     ),
     "insert a list by the table": (
         13,
-        lambda s, t: s.execute(Comment.__table__.insert().values([{"thread_id": t.id, **NEW}] * 2)),
+        lambda s, t: Comment.__table__.insert().values([{"thread_id": t.id, **NEW}] * 2),
     ),
-    "update": (7, lambda s, t: s.execute(the_first(t).values(message="a b c d"))),
-    "update by a column": (
-        7,
-        lambda s, t: s.execute(the_first(t).values({Comment.message: "a b c d"})),
-    ),
-    "update all": (8, lambda s, t: s.execute(update(Comment).values(message="a b c d"))),
-    "update with its value": (
-        7,
-        lambda s, t: s.execute(the_first(t).values(message="a b c d", word_count=4)),
-    ),
+    "update": (7, lambda s, t: the_first(t).values(message="a b c d")),
+    "update by a column": (7, lambda s, t: the_first(t).values({Comment.message: "a b c d"})),
+    "update all": (8, lambda s, t: update(Comment).values(message="a b c d")),
+    "update with its value": (7, lambda s, t: the_first(t).values(message="a b c d", word_count=4)),
     "update with ordered values": (
         7,
-        lambda s, t: s.execute(
-            the_first(t).ordered_values((Comment.message, "a b c d"), (Comment.author_name, "C"))
+        lambda s, t: the_first(t).ordered_values(
+            (Comment.message, "a b c d"), (Comment.author_name, "C")
         ),
     ),
-    "update by a literal": (
-        7,
-        lambda s, t: s.execute(the_first(t).values(message=literal("a b c d"))),
-    ),
+    "update by a literal": (7, lambda s, t: the_first(t).values(message=literal("a b c d"))),
     "update with a named parameter": (
         7,
-        lambda s, t: s.execute(the_first(t).values(message=bindparam("text")), {"text": "a b c d"}),
+        lambda s, t: (the_first(t).values(message=bindparam("text")), {"text": "a b c d"}),
     ),
-    "update with parameters": (
-        7,
-        lambda s, t: s.execute(the_first(t), {"message": "a b c d"}),
-    ),
+    "update with parameters": (7, lambda s, t: (the_first(t), {"message": "a b c d"})),
     "update by keys": (
         6,
-        lambda s, t: s.execute(
+        lambda s, t: (
             update(Comment),
-            [
-                {"id": t.comments[0].id, "message": "a b c d"},
-                {"id": t.comments[1].id, "message": "e f"},
-            ],
+            [{"id": first(t), "message": "a b c d"}, {"id": t.comments[1].id, "message": "e f"}],
         ),
     ),
     "update by keys with their values": (
         7,
-        lambda s, t: s.execute(
-            update(Comment), [{"id": first(t), "message": "a b c d", "word_count": 4}]
-        ),
+        lambda s, t: (update(Comment), [{"id": first(t), "message": "a b c d", "word_count": 4}]),
     ),
     "update some by keys": (
         7,
-        lambda s, t: s.execute(
+        lambda s, t: (
             update(Comment),
-            [
-                {"id": t.comments[1].id, "author_name": "C"},
-                {"id": t.comments[0].id, "message": "a b c d"},
-            ],
+            [{"id": t.comments[1].id, "author_name": "C"}, {"id": first(t), "message": "a b c d"}],
         ),
     ),
     "update by the table": (
         7,
-        lambda s, t: s.execute(
+        lambda s, t: (
             Comment.__table__.update().where(Comment.id == first(t)).values(message="a b c d")
         ),
     ),
@@ -137,18 +118,15 @@ COMPUTED: dict[str, tuple[int, Statement]] = {
         7,
         lambda s, t: s.query(Comment).filter_by(id=first(t)).update({"message": "a b c d"}),
     ),
-    "update of another column": (
-        5,
-        lambda s, t: s.execute(the_first(t).values(author_name="C")),
-    ),
+    "update of another column": (5, lambda s, t: the_first(t).values(author_name="C")),
 }
 
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("name", COMPUTED)
 def test_statement_derives_columns(session: Session, thread: Thread, name: str) -> None:
-    words, run = COMPUTED[name]
-    run(session, thread)
+    words, act = COMPUTED[name]
+    perform(session, act, thread)
     session.refresh(thread)
     assert shown(thread).word_count == words
     assert_exact(session, thread)
@@ -167,83 +145,71 @@ OTHER = "sets it to another value, or without that: leave it out, and set Commen
 UNKNOWN = "gives Comment.message no value that Python knows: give the value"
 
 REFUSED: dict[str, tuple[str, Statement]] = {
-    "update of the words": (OTHER, lambda s, t: s.execute(the_first(t).values(word_count=77))),
+    "update of the words": (OTHER, lambda s, t: the_first(t).values(word_count=77)),
     "update of the words to themselves": (
         OTHER,
-        lambda s, t: s.execute(the_first(t).values(word_count=Comment.word_count)),
+        lambda s, t: the_first(t).values(word_count=Comment.word_count),
     ),
     "update with other words": (
         OTHER,
-        lambda s, t: s.execute(the_first(t).values(message="a b c d", word_count=5)),
+        lambda s, t: the_first(t).values(message="a b c d", word_count=5),
     ),
     "update by an expression": (
         UNKNOWN,
-        lambda s, t: s.execute(the_first(t).values(message=Comment.message + " more")),
+        lambda s, t: the_first(t).values(message=Comment.message + " more"),
     ),
     "update by a function": (
         UNKNOWN,
-        lambda s, t: s.execute(the_first(t).values(message=func.upper("a b c d"))),
+        lambda s, t: the_first(t).values(message=func.upper("a b c d")),
     ),
     "update by an expression with words": (
         UNKNOWN,
-        lambda s, t: s.execute(
-            the_first(t).values(message=Comment.message + " x", word_count=Comment.word_count + 1)
+        lambda s, t: the_first(t).values(
+            message=Comment.message + " x", word_count=Comment.word_count + 1
         ),
     ),
     "update with a parameter": (
         OTHER,
-        lambda s, t: s.execute(the_first(t).values(word_count=bindparam("n")), {"n": 77}),
+        lambda s, t: (the_first(t).values(word_count=bindparam("n")), {"n": 77}),
     ),
-    "update with parameters": (OTHER, lambda s, t: s.execute(the_first(t), {"word_count": 77})),
-    "update by keys": (
-        OTHER,
-        lambda s, t: s.execute(update(Comment), [{"id": first(t), "word_count": 77}]),
-    ),
+    "update with parameters": (OTHER, lambda s, t: (the_first(t), {"word_count": 77})),
+    "update by keys": (OTHER, lambda s, t: (update(Comment), [{"id": first(t), "word_count": 77}])),
     "update by keys with other words": (
         OTHER,
-        lambda s, t: s.execute(
-            update(Comment), [{"id": first(t), "message": "a b c d", "word_count": 77}]
-        ),
+        lambda s, t: (update(Comment), [{"id": first(t), "message": "a b c d", "word_count": 77}]),
     ),
-    "update by the table": (
-        OTHER,
-        lambda s, t: s.execute(Comment.__table__.update().values(word_count=77)),
-    ),
+    "update by the table": (OTHER, lambda s, t: Comment.__table__.update().values(word_count=77)),
     "update of an alias": (
         "names its table by an alias: name the class itself.",
-        lambda s, t: s.execute(update(aliased(Comment)).values(message="a b c d")),
+        lambda s, t: update(aliased(Comment)).values(message="a b c d"),
     ),
     "query update": (OTHER, lambda s, t: s.query(Comment).update({Comment.word_count: 77})),
     "insert with other words": (
         OTHER,
-        lambda s, t: s.execute(insert(Comment).values(thread_id=t.id, word_count=77, **NEW)),
+        lambda s, t: insert(Comment).values(thread_id=t.id, word_count=77, **NEW),
     ),
     "insert a list with other words": (
         OTHER,
-        lambda s, t: s.execute(
+        lambda s, t: (
             insert(Comment),
             [{"thread_id": t.id, **NEW}, {"thread_id": t.id, **NEW, "word_count": 7}],
         ),
     ),
     "insert a list of values with other words": (
         OTHER,
-        lambda s, t: s.execute(
-            insert(Comment).values([{"thread_id": t.id, **NEW, "word_count": 7}] * 2)
-        ),
+        lambda s, t: insert(Comment).values([{"thread_id": t.id, **NEW, "word_count": 7}] * 2),
     ),
     "insert an expression": (
         UNKNOWN,
-        lambda s, t: s.execute(
-            insert(Comment).values(thread_id=t.id, author_name="B", message=func.upper("a b"))
+        lambda s, t: insert(Comment).values(
+            thread_id=t.id, author_name="B", message=func.upper("a b")
         ),
     ),
     "insert from a select": (
         "from a SELECT has no values to compute it from: read the rows",
-        lambda s, t: s.execute(
-            insert(Comment).from_select(
-                ["thread_id", "message", "word_count"],
-                select(Comment.thread_id, Comment.message, Comment.word_count),
-            )
+        lambda s, t: insert(Comment).from_select(
+            ["thread_id", "message", "word_count"],
+            select(Comment.thread_id, Comment.message, Comment.word_count),
         ),
     ),
 }
@@ -254,9 +220,9 @@ REFUSED: dict[str, tuple[str, Statement]] = {
 def test_statement_without_a_known_value_is_refused(
     session: Session, thread: Thread, name: str
 ) -> None:
-    why, run = REFUSED[name]
+    why, act = REFUSED[name]
     with pytest.raises(UncountedStatementError) as refused:
-        run(session, thread)
+        perform(session, act, thread)
     verb = "INSERT" if name.startswith("insert") else "UPDATE"
     start = f"Comment.word_count is computed from Comment.message, and this {verb} of Comment "
     assert str(refused.value).startswith(start + why)
@@ -285,29 +251,18 @@ def two(session: Session) -> Any:
 
 
 HOSTS: dict[str, tuple[int, Callable[[Session], Any]]] = {
-    "by the attribute": (
-        9,
-        lambda s: s.execute(update(Essay).where(Essay.words == 2).values(body="a b c d")),
-    ),
-    "by a synonym": (
-        9,
-        lambda s: s.execute(update(Essay).where(Essay.words == 2).values(text="a b c d")),
-    ),
-    "by keys": (9, lambda s: s.execute(update(Essay), [{"id": two(s), "body": "a b c d"}])),
+    "by the attribute": (9, lambda s: update(Essay).where(Essay.words == 2).values(body="a b c d")),
+    "by a synonym": (9, lambda s: update(Essay).where(Essay.words == 2).values(text="a b c d")),
+    "by keys": (9, lambda s: (update(Essay), [{"id": two(s), "body": "a b c d"}])),
     "by the table": (
         9,
-        lambda s: s.execute(
-            Essay.__table__.update().where(Essay.words == 2).values(content="a b c d")
-        ),
+        lambda s: Essay.__table__.update().where(Essay.words == 2).values(content="a b c d"),
     ),
-    "to NULL": (5, lambda s: s.execute(update(Essay).where(Essay.words == 2).values(body=None))),
-    "insert of NULL": (
-        7,
-        lambda s: s.execute(insert(Essay).values(shelf_id=s.scalar(select(Shelf.id)))),
-    ),
+    "to NULL": (5, lambda s: update(Essay).where(Essay.words == 2).values(body=None)),
+    "insert of NULL": (7, lambda s: insert(Essay).values(shelf_id=s.scalar(select(Shelf.id)))),
     "insert with named parameters": (
         11,
-        lambda s: s.execute(
+        lambda s: (
             insert(Essay).values(shelf_id=select(Shelf.id).scalar_subquery(), body=bindparam("b")),
             [{"b": "one"}, {"b": "two or three"}],
         ),
@@ -318,9 +273,9 @@ HOSTS: dict[str, tuple[int, Callable[[Session], Any]]] = {
 @pytest.mark.sampled
 @pytest.mark.parametrize("name", HOSTS)
 def test_statement_on_custom_models_derives_columns(shelves: Session, name: str) -> None:
-    words, run = HOSTS[name]
+    words, act = HOSTS[name]
     shelf = shelves.scalars(select(Shelf)).one()
-    run(shelves)
+    perform(shelves, act)
     shelves.expire_all()
     assert shelf.words == words
     assert_verified(shelves, essays)
