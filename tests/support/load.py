@@ -76,7 +76,8 @@ class Writer(threading.Thread):
         answer = json.loads(connection.getresponse().read())
         if "errors" in answer:
             self.errors.append(answer["errors"])
-        return answer.get("data")
+            return None  # Its data are there if the change may have been made: `addComment: null`.
+        return answer["data"]
 
 
 class Reactor(Writer):
