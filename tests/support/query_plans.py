@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import event
 
 from tallied.database import Database
-from tallied.models import Mark, Reaction, ReactionTotal, Revision
+from tallied.models import Mark, Quota, Reaction, ReactionTotal, Revision
 from tallied.models.base import new_id, now
 from tallied.models.flag import Flag
 from tallied.models.moderation_entry import ModerationEntry
@@ -82,6 +82,19 @@ def rows_about(
                 **change,
             }
             for id, thread, author in triples
+        ],
+    )
+    yield (
+        Quota,
+        [
+            {
+                "subject": str(author),
+                "purpose": str(number),
+                "comment_id": id,
+                "count": 1,
+                "ends_at": now(),
+            }
+            for number, (id, _, author) in enumerate(triples)
         ],
     )
     marks = dict.fromkeys((thread, author) for _, thread, author in triples)
