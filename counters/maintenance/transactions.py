@@ -93,14 +93,14 @@ def sleep(connection: Connection, seconds: float) -> None:
 
 def run_with_retries(connection: Connection, work: Callable[[], T]) -> T:
     """Run `work`, and again when the database asks for a retry; return its result."""
-    for attempt in range(1, ATTEMPTS + 1):
+    for attempt in range(1, ATTEMPTS):
         try:
             return work()
         except DBAPIError as error:
-            if attempt == ATTEMPTS or not _may_succeed(error):
+            if not _may_succeed(error):
                 raise
         sleep(connection, random.uniform(0, 0.01 * 2**attempt))
-    raise AssertionError("unreachable")
+    return work()
 
 
 def _may_succeed(error: DBAPIError) -> bool:

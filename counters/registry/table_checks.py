@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import Table
-from sqlalchemy.orm import Mapper, RelationshipProperty
+from sqlalchemy.orm import Mapper
 
 from ..declarations.counter import Counter
 from ..declarations.mapped_rows import column_of
@@ -74,17 +74,11 @@ def check_tables(sources: Mapping[Mapper[Any], Iterable[Counter]]) -> Iterator[F
                     f"and no event tells of them.",
                     "Make the relationship viewonly, and write association objects.",
                 )
-            if relationship.post_update and tracked & _written_by(relationship):
+            written = {foreign for _, foreign in relationship.synchronize_pairs}
+            if relationship.post_update and not relationship.viewonly and tracked & written:
                 yield (
                     "counters.E002",
                     f"{relationship} has post_update and writes a column that is counted by, in an "
                     f"UPDATE that fires no event.",
                     "Take post_update off the relationship, or make it viewonly.",
                 )
-
-
-def _written_by(relationship: RelationshipProperty[Any]) -> set[Any]:
-    """Return the columns that a relationship copies a key to."""
-    if relationship.viewonly:
-        return set()
-    return {foreign for _, foreign in relationship.synchronize_pairs}

@@ -115,9 +115,8 @@ def is_plain(connection: Connection) -> bool:
 def is_observed(connection: Connection) -> bool:
     """Return whether anybody but a driver that is known has to do with texts on `connection`."""
     dialect = connection.dialect
-    if dialect.driver not in DRIVERS or connection._echo:
-        return True
-    if dialect._has_events and _has_listeners(dialect, _REPLACED):
+    is_replaced = dialect._has_events and _has_listeners(dialect, _REPLACED)
+    if dialect.driver not in DRIVERS or connection._echo or is_replaced:
         return True
     if connection._has_events:
         return _has_listeners(connection, _OBSERVED)
