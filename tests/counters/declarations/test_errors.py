@@ -23,6 +23,7 @@ from sqlalchemy import (
     Uuid,
     func,
     text,
+    true,
 )
 from sqlalchemy import Enum as EnumType
 from sqlalchemy.dialects.postgresql import CITEXT
@@ -143,6 +144,12 @@ def copy_in_two_tables() -> Any:
     return [Sum(sub.m, of=Parent.size, via=sub.parent)]
 
 
+def copy_from_table_of_the_base() -> Any:
+    Joined, Source = joined("joined.id")
+    Source.s = counter("s")
+    return [Sum(Source.s, of=Joined.n, via=Source.parent)]
+
+
 def circle(through_a_third: bool) -> Any:
     Parent, Source = models({"total": counter("total")}, {"m": counter("m")})
     copied = Sum(Source.s, of=Parent.size, via=Source.parent)
@@ -229,6 +236,7 @@ WRONG: dict[str, Declare | list[Declare]] = {
         lambda: total(where=lambda P, S: P.n > 2),
         lambda: total(where=lambda P, S: text("1 = 1")),
     ],
+    "E012 The where of Parent.s names no column": lambda: total(where=lambda P, S: true()),
     "E013 Parent.n is declared twice": lambda: count() * 2,
     "E014 Parent.s is, through Parent.s, computed from itself": lambda: tree(
         lambda P, S: [Sum(P.s, of=P.s, via=P.up)]
@@ -255,6 +263,7 @@ WRONG: dict[str, Declare | list[Declare]] = {
         (lambda P, S: Count(S.s, via=S.parent))(*models())
     ],
     "E023 Sub.m and the foreign key of Sub.parent": copy_in_two_tables,
+    "E023 Source.s copies Joined.n, which is stored": copy_from_table_of_the_base,
     "E024 Counters of Source and Parent": [
         lambda: circle(through_a_third=False),
         lambda: circle(through_a_third=True),

@@ -218,3 +218,7 @@ def test_row_that_becomes_one_of_a_counted_class_is_refused(engine: Engine) -> N
             session.flush()
         session.rollback()
         assert list(counters.verify(session.connection())) == []
+    with Session(engine) as uncounted:
+        uncounted.query(source).one().kind = "image"
+        with pytest.raises(UncountedStatementError, match="not installed on Session"):
+            uncounted.flush()

@@ -10,7 +10,6 @@ from tallied.counters.maintenance import transactions
 from tallied.counters.maintenance.transactions import ATTEMPTS, run_with_retries
 
 CONFLICT = "DO $$ BEGIN RAISE serialization_failure; END $$"
-on_postgresql = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 
 
 class Batch:
@@ -33,13 +32,13 @@ def no_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transactions, "sleep", lambda *_: None)
 
 
-@on_postgresql
+@pytest.mark.postgresql
 def test_conflicts_run_the_batch_again(engine: Engine) -> None:
     with engine.connect() as connection:
         assert run_with_retries(connection, Batch(connection, CONFLICT, 3)) == 4
 
 
-@on_postgresql
+@pytest.mark.postgresql
 def test_last_conflict_is_raised(engine: Engine) -> None:
     with engine.connect() as connection:
         batch = Batch(connection, CONFLICT, ATTEMPTS)

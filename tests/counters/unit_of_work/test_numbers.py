@@ -43,7 +43,7 @@ def lock_verb(engine: Engine) -> str:
 
 
 def test_new_rows_take_the_next_numbers_in_order(session: Session, engine: Engine) -> None:
-    entries = [Entry(id=id, topic_id=1) for id in (9, 5, 7)]
+    entries = [Entry(id=id, topic_id=1, seq=None) for id in (9, 5, 7)]
     with recorded(engine) as executed:
         session.add_all(entries)
         session.flush()

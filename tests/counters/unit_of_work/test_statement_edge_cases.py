@@ -68,6 +68,10 @@ REFUSED: dict[str, tuple[str, Statement]] = {
         LIST,
         lambda s: (update(Comment.__table__), [{"id": keys(s)[0], "words": 9}]),
     ),
+    "UPDATE with a list without keys": (
+        "UPDATE of Comment by statement with a list of parameters names no primary keys",
+        lambda s: (update(Comment), [{"words": 9}, {"words": 10}]),
+    ),
     "UPDATE with a tuple of parameters": (
         LIST,
         lambda s: (update(Comment), tuple({"id": k, "words": 11} for k in keys(s))),
@@ -90,10 +94,16 @@ REFUSED_ON_SQLITE: dict[str, tuple[str, Statement]] = {
 }
 
 
-def archived(session: Session) -> Any:
-    """Insert the rows that a DELETE in a common table expression removes into another table."""
+def new_archive(session: Session) -> Table:
+    """Create a table that is not counted."""
     archive = Table("archive", MetaData(), Column("id", Integer), prefixes=["TEMPORARY"])
     archive.create(session.connection())
+    return archive
+
+
+def archived(session: Session) -> Any:
+    """Insert the rows that a DELETE in a common table expression removes into another table."""
+    archive = new_archive(session)
     deleted = delete(Comment).returning(Comment.id).cte("gone")
     return insert(archive).from_select(["id"], select(deleted.c.id))
 
@@ -143,6 +153,14 @@ def test_uncountable_statement_on_sqlite_is_refused(session: Session, name: str)
 @pytest.mark.parametrize("name", REFUSED_ON_POSTGRESQL)
 def test_uncountable_statement_on_postgresql_is_refused(session: Session, name: str) -> None:
     assert_refused(session, NESTED, REFUSED_ON_POSTGRESQL[name])
+
+
+@pytest.mark.postgresql
+def test_uncounted_rows_may_change_within_statement(session: Session) -> None:
+    archive = new_archive(session)
+    added = insert(archive).values(id=7).returning(archive.c.id).cte("added")
+    assert session.scalars(select(added.c.id)).all() == [7]
+    assert_verified(session, forum)
 
 
 def test_upsert_that_sets_a_counter_is_refused(session: Session, backend: str) -> None:
