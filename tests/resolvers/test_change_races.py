@@ -6,6 +6,7 @@ second runs until it waits; then the first commits.
 
 from __future__ import annotations
 
+import itertools
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
@@ -38,7 +39,14 @@ from tallied.resolvers.comments import edit_comment, restore_comment
 from tallied.resolvers.marks import mark_read
 from tallied.resolvers.reactions import add_reaction
 
+ON_TREE = (
+    *("delete child", "delete parent", "restore", "reply", "edit", "moderate", "erase"),
+    *("delete author", "delete thread"),
+)
 OPPONENTS = {
+    "delete": ("delete", *ON_TREE),
+    "delete child": ON_TREE,
+    "delete parent": ON_TREE[1:],
     "edit": ("edit", "moderate", "delete", "move", "react", "take back", "flag", "reply"),
     "react": ("react", "moderate", "delete", "take back", "move", "flag", "reply"),
     "take back": ("moderate", "delete", "move", "take back"),
@@ -49,6 +57,10 @@ OPPONENTS = {
         *("moderate", "mark"),
     ),
     "moderate": ("moderate", "move", "delete", "restore"),
+    "reply": ("reply", "move", "move parent", "move below tree"),
+    "move": ("move", "restore"),
+    "move below tree": ("move tree below",),
+    "move twig below": ("delete", "lock", "delete thread"),
     "restore": ("restore", "edit", "reply", "react", "flag", "lock"),
     "edit Bob": ("react to Bob", "take back from Bob", "flag Bob", "approve Bob"),
     "hide Bob": (
@@ -78,17 +90,21 @@ OPPONENTS = {
         *("restore", "rename", "mark", "purge", "lock", "erase", "delete author", "delete thread"),
     ),
 }
-PAIRS = [
-    *(
-        pair
-        for name, others in OPPONENTS.items()
-        for other in others
-        for pair in dict.fromkeys(((name, other), (other, name)))
-    ),
-    *(("restore", name) for name in ON_TOMBSTONE),
-]
+QUICK = {("reply", "delete"), ("delete", "reply"), ("delete", "delete child"), ("edit", "delete")}
+PAIRS = {
+    pair: pytest.param(*pair, marks=() if pair in QUICK else pytest.mark.exhaustive)
+    for name, others in (OPPONENTS | {"restore": (*OPPONENTS["restore"], *ON_TOMBSTONE)}).items()
+    for other in others
+    for pair in ((name, other), (other, name))
+    if pair[0] not in ON_TOMBSTONE
+}
 REFUSED = {
-    **dict.fromkeys([("delete", name) for name in ("edit", "react", "take back")], "NOT_FOUND"),
+    **{
+        ("delete", name): "NOT_FOUND"
+        for name in ("edit", "react", "take back", "reply", "move twig below")
+    },
+    **dict.fromkeys([(name, "reply") for name in ("move", "move parent")], "NOT_FOUND"),
+    **dict.fromkeys(itertools.permutations(("move below tree", "move tree below")), "NOT_MOVABLE"),
     **dict.fromkeys([("moderate", name) for name in ("edit", "react", "take back")], "NOT_FOUND"),
     ("erase", "edit"): "NOT_FOUND",
     **dict.fromkeys([("lock", name) for name in ("comment", "reply", "rename")], "LOCKED"),
@@ -108,7 +124,7 @@ REFUSED = {
     **dict.fromkeys(
         [
             ("delete thread", name)
-            for name in OPPONENTS["delete thread"]
+            for name in (*OPPONENTS["delete thread"], *ON_TREE[:2], "move twig below")
             if name not in ("purge", "delete author")
         ],
         "NOT_FOUND",
@@ -117,16 +133,24 @@ REFUSED = {
 """The codes with which the second is refused."""
 
 
-@pytest.mark.exhaustive
-@pytest.mark.parametrize(("first", "second"), PAIRS)
+@pytest.mark.parametrize(("first", "second"), PAIRS.values())
 async def test_racing_changes_leave_nothing_behind(
     strict: Database, first: str, second: str
 ) -> None:
     board = Square(Host(strict))
     await board.fill()
     outcome = await race(board, CHANGES[first], (CHANGES | ON_TOMBSTONE)[second])
-    assert outcome == ["ok", REFUSED.get((first, second), "ok")]
+    expected = REFUSED.get((first, second), "ok")
+    if (first, second) == ("lock", "move twig below"):
+        # A move within a thread changes none of its numbers: it may come before the lock.
+        expected = "LOCKED" if strict.is_sqlite else "ok"
+    assert outcome == ["ok", expected]
     await board.assert_exact()
+    rows = await read_rows(strict)
+    if "delete thread" in (first, second):
+        assert all(row.thread_id == board.other for row in rows.values())
+    if {first, second} == {"purge", "restore"}:
+        assert rows[board.ids[0]].message == ("" if first == "purge" else "word 0")
     if (second == "erase") == (outcome[1] == "ok") and "erase" in (first, second):
         await assert_erased(board)
 

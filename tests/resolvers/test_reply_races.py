@@ -1,127 +1,23 @@
-"""Replies and moves against each other, and against the lock and the deletion of what they need.
+"""What keeps the trees of replies sound when they are changed at once; `test_change_races` has more.
 
-Each race is forced in both orders: the first has written, and holds its transaction open; the
-second runs until it waits; then the first commits.
+Each protection is needed. Units of SQLite run one by one, with locks and without.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from typing import Any
-from uuid import UUID
 
 import pytest
 from support.board import Board, Change, UnlockedSelect, race, read_unlocked
+from support.changes import CHANGES, Square, delete, move
 from support.host import Host, key
-from support.reply_trees import add_reply, assert_sound, read_rows
+from support.reply_trees import add_reply, assert_sound, change_tree, read_rows
 
-from tallied.database import Database, UnitOfWork
+from tallied.database import Database
 from tallied.models.counters import counters
 from tallied.resolvers import moves, reply_places
-from tallied.resolvers.comments import (
-    add_comment,
-    delete_comment,
-    move_comment,
-    restore_comment,
-)
-from tallied.resolvers.new_comment import NewComment
-from tallied.resolvers.threads import delete_thread, lock_thread
 from tallied.schema.ids import encode_id
-
-
-class Grove(Board):
-    """A board with a second tree beside the first: a comment, and a reply to it."""
-
-    async def fill(self) -> None:
-        await super().fill()
-        tree = await self.host.ada.comment(self.thread, "tree")
-        self.tree, self.twig = key(tree), key(await add_reply(self.database, tree, "twig"))
-
-    @property
-    def home(self) -> UUID:
-        return key(self.thread)
-
-    async def assert_exact(self) -> None:
-        await assert_sound(self.database)
-        await self.host.assert_exact()
-
-
-def reply(name: str) -> Change:
-    async def change(board: Any, unit: UnitOfWork) -> None:
-        new = NewComment("re ply", "Gast")
-        id = getattr(board, name)
-        await add_comment(unit, board.access, board.home, new, reply_to_id=id)
-
-    return change
-
-
-def move(name: str, to: str | None = None) -> Change:
-    """Return the move of a comment below another one, or to the other thread."""
-
-    async def change(board: Any, unit: UnitOfWork) -> None:
-        thread, below = (board.other, None) if to is None else (board.home, getattr(board, to))
-        await move_comment(unit, board.access, getattr(board, name), thread, reply_to_id=below)
-
-    return change
-
-
-def delete(name: str) -> Change:
-    return lambda board, unit: delete_comment(unit, board.access, getattr(board, name))
-
-
-CHANGES: dict[str, Change] = {
-    "reply": reply("comment"),
-    "move": move("comment"),
-    "move parent": move("parent"),
-    "move below tree": move("comment", "tree"),
-    "move tree below": move("tree", "comment"),
-    "move twig below": move("twig", "comment"),
-    "delete": delete("comment"),
-    "restore": lambda board, unit: restore_comment(unit, board.access, board.tombstone),
-    "lock": lambda board, unit: lock_thread(unit, board.access, key(board.thread), True),
-    "delete thread": lambda board, unit: delete_thread(unit, board.access, key(board.thread)),
-}
-OPPONENTS = {
-    "reply": ("reply", "move", "move parent", "move below tree", "lock"),
-    "move": ("move", "restore"),
-    "move below tree": ("move tree below",),
-    "move twig below": ("delete", "lock", "delete thread"),
-}
-PAIRS = [
-    pair
-    for name, others in OPPONENTS.items()
-    for other in others
-    for pair in dict.fromkeys(((name, other), (other, name)))
-]
-REFUSED = {
-    ("move", "reply"): "NOT_FOUND",
-    ("move parent", "reply"): "NOT_FOUND",
-    ("lock", "reply"): "LOCKED",
-    ("move below tree", "move tree below"): "NOT_MOVABLE",
-    ("move tree below", "move below tree"): "NOT_MOVABLE",
-    ("delete", "move twig below"): "NOT_FOUND",
-    ("delete thread", "move twig below"): "NOT_FOUND",
-}
-"""The codes with which the second is refused."""
-
-
-@pytest.mark.exhaustive
-@pytest.mark.parametrize(("first", "second"), PAIRS)
-async def test_racing_replies_and_moves_leave_sound_tree(
-    strict: Database, first: str, second: str
-) -> None:
-    board = Grove(Host(strict))
-    await board.fill()
-    outcome = await race(board, CHANGES[first], CHANGES[second])
-    expected = REFUSED.get((first, second), "ok")
-    if (first, second) == ("lock", "move twig below"):
-        # A move within a thread changes none of its numbers: it may come before the lock.
-        expected = "LOCKED" if strict.is_sqlite else "ok"
-    assert outcome == ["ok", expected]
-    await board.assert_exact()
-
-
-# Each protection is needed. Units of SQLite run one by one, with locks and without.
 
 
 class Equal:
@@ -133,7 +29,7 @@ class Equal:
     __hash__ = None  # type: ignore[assignment]
 
 
-async def is_exact(board: Grove, first: Change, second: Change, refused: str) -> bool:
+async def is_exact(board: Square, first: Change, second: Change, refused: str) -> bool:
     """Return whether a race refuses the second change, and leaves a sound tree."""
     try:
         outcome = await race(board, first, second)
@@ -143,59 +39,102 @@ async def is_exact(board: Grove, first: Change, second: Change, refused: str) ->
     return outcome == ["ok", refused]
 
 
-@pytest.mark.parametrize("backend", ["postgresql"])
-@pytest.mark.parametrize("locks", [True, False])
-async def test_reply_locks_the_comments_above(
-    database: Database, monkeypatch: pytest.MonkeyPatch, locks: bool
+PROTECTIONS: dict[str, tuple[Any, str, Any, str, str, str]] = {
+    # Without the locks it stays in the thread that its parent has left.
+    "a reply locks the comments above": (
+        *(reply_places, "select", UnlockedSelect),
+        *("move", "reply", "NOT_FOUND"),
+    ),
+    # Unless the replies are counted under the lock, one in flight is left behind.
+    "a move takes along a reply that it waited for": (
+        *(moves, "Counter", lambda _: defaultdict(Equal)),
+        *("reply", "move", "ok"),
+    ),
+    "moves into each other make no circle": (
+        *(counters, "lock_all", read_unlocked),
+        *("move below tree", "move tree below", "NOT_MOVABLE"),
+    ),
+}
+"""What takes a protection out, and the race that is lost without it."""
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("is_protected", [True, False])
+@pytest.mark.parametrize("name", PROTECTIONS)
+async def test_race_of_replies_needs_its_protection(
+    database: Database, monkeypatch: pytest.MonkeyPatch, name: str, is_protected: bool
 ) -> None:
-    """Without the locks it stays in the thread that its parent has left."""
-    if not locks:
-        monkeypatch.setattr(reply_places, "select", UnlockedSelect)
-    board = Grove(Host(database))
+    *protection, first, second, refused = PROTECTIONS[name]
+    if not is_protected:
+        monkeypatch.setattr(*protection)
+    board = Square(Host(database))
     await board.fill()
-    assert locks == await is_exact(board, CHANGES["move"], CHANGES["reply"], "NOT_FOUND")
+    assert is_protected == await is_exact(board, CHANGES[first], CHANGES[second], refused)
 
 
-@pytest.mark.parametrize("backend", ["postgresql"])
-@pytest.mark.parametrize("looks_again", [True, False])
-async def test_move_takes_a_reply_along_that_it_waited_for(
-    database: Database, monkeypatch: pytest.MonkeyPatch, looks_again: bool
-) -> None:
-    """Unless the replies are counted under the lock, one in flight is left behind."""
-    if not looks_again:
-        monkeypatch.setattr(moves, "Counter", lambda _: defaultdict(Equal))
-    board = Grove(Host(database))
-    await board.fill()
-    assert looks_again == await is_exact(board, CHANGES["reply"], CHANGES["move"], "ok")
-
-
-@pytest.mark.parametrize("backend", ["postgresql"])
-@pytest.mark.parametrize("locks", [True, False])
-async def test_moves_into_each_other_make_no_circle(
-    database: Database, monkeypatch: pytest.MonkeyPatch, locks: bool
-) -> None:
-    if not locks:
-        monkeypatch.setattr(counters, "lock_all", read_unlocked)
-    board = Grove(Host(database))
-    await board.fill()
-    changes = CHANGES["move below tree"], CHANGES["move tree below"]
-    assert locks == await is_exact(board, *changes, "NOT_MOVABLE")
-
-
-@pytest.mark.parametrize("backend", ["postgresql"])
+@pytest.mark.postgresql
 @pytest.mark.parametrize("locks", [True, False])
 async def test_restored_comment_outlives_its_last_reply(
     database: Database, monkeypatch: pytest.MonkeyPatch, locks: bool
 ) -> None:
     """Without the locks, the deletion of the reply takes it for a tombstone, and along."""
-    board = Grove(Host(database))
+    board = Square(Host(database))
     await board.fill()
-    await board.host.moderator.do(
-        "deleteComment", "comment { id }", commentId=encode_id("Comment", board.tree)
-    )
+    tree = encode_id("Comment", board.tree)
+    await board.host.moderator.do("deleteComment", "comment { id }", commentId=tree)
     board.tombstone = board.tree
     if not locks:
         monkeypatch.setattr(counters, "lock_all", read_unlocked)
     exact = await is_exact(board, CHANGES["restore"], delete("twig"), "ok")
-    rows = await read_rows(database)
-    assert locks == (exact and encode_id("Comment", board.tree) in rows)
+    assert locks == (exact and tree in await read_rows(database))
+
+
+async def delete_both(database: Database) -> None:
+    """Delete the two last replies of a tombstone at once, and assert that it is gone."""
+    board: Any = Board(Host(database))
+    await board.fill()
+    board.second = key(await add_reply(database, board.ids[2]))
+    await change_tree(
+        database, board.ids[2], lambda tree, id: tree.delete(id, "host", keeps_text=True)
+    )
+    await race_without_tombstone(board, "child", "second")
+
+
+async def race_without_tombstone(board: Board, first: str, second: str) -> None:
+    """Delete two comments at once, and assert that they and the tombstone are gone."""
+    assert await race(board, delete(first), delete(second)) == ["ok", "ok"]
+    assert set(await read_rows(board.database)) == set(board.ids[:2])
+    await assert_sound(board.database)
+    await board.host.assert_exact()
+
+
+async def test_last_of_two_replies_takes_tombstone_along(strict: Database) -> None:
+    await delete_both(strict)
+
+
+@pytest.mark.postgresql
+async def test_tombstone_stays_without_lock_of_ancestors(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The protection is needed: both would see another reply."""
+    monkeypatch.setattr(counters, "lock_all", read_unlocked)
+    with pytest.raises(AssertionError):
+        await delete_both(database)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("names", [("comment", "child"), ("child", "comment")])
+async def test_comment_and_its_last_reply_go_together(
+    strict: Database, names: tuple[str, str]
+) -> None:
+    board = Board(Host(strict))
+    await board.fill()
+    await race_without_tombstone(board, *names)
+
+
+async def test_move_and_deletion_are_exact(strict: Database) -> None:
+    """A reply to nobody is moved and deleted at once."""
+    board: Any = Square(Host(strict))
+    await board.fill()
+    board.alone = key(await board.host.ada.comment(board.thread))
+    assert await is_exact(board, move("alone"), delete("alone"), "ok")

@@ -35,10 +35,12 @@ from .reply_trees import add_reply, assert_sound, read_rows, read_values
 
 
 class Square(Board):
-    """A board with a comment of Bob's at its end, and a heart for it and for one of Ada's."""
+    """A board with a second tree, a comment of Bob's, and a heart for it and for one of Ada's."""
 
     async def fill(self) -> None:
         await super().fill()
+        tree = await self.host.ada.comment(self.thread, "tree")
+        self.tree, self.twig = key(tree), key(await add_reply(self.database, tree, "twig"))
         id = await add_reply(self.database, self.ids[3])
         self.theirs = key(id)
         for comment in (self.ids[2], id):
@@ -83,9 +85,29 @@ def flag(viewer: Viewer, name: str) -> Change:
     return change
 
 
-async def approve(board: Any, unit: UnitOfWork) -> None:
-    """Close Ada's flag of Bob's comment."""
-    await moderate_comments(unit, board.access, [board.theirs], "published")
+def moderate(name: str, status: str) -> Change:
+    return lambda board, unit: moderate_comments(unit, board.access, [getattr(board, name)], status)
+
+
+def edit(name: str) -> Change:
+    """Return a correction by the host."""
+    return lambda board, unit: edit_comment(unit, board.access, getattr(board, name), "corrected")
+
+
+def delete(name: str) -> Change:
+    return lambda board, unit: delete_comment(unit, board.access, getattr(board, name))
+
+
+def move(name: str, to: str | None = None) -> Change:
+    """Return the move of a comment below another one, or to the other thread."""
+
+    async def change(board: Board, unit: UnitOfWork) -> None:
+        thread, below = (
+            (board.other, None) if to is None else (key(board.thread), getattr(board, to))
+        )
+        await move_comment(unit, board.access, getattr(board, name), thread, reply_to_id=below)
+
+    return change
 
 
 async def rename(board: Board, unit: UnitOfWork) -> None:
@@ -112,11 +134,15 @@ def reply(name: str) -> Change:
 
 CHANGES: dict[str, Change] = {
     "edit": lambda board, unit: edit_comment(unit, as_ada(board), board.comment, "more"),
-    "moderate": lambda board, unit: moderate_comments(
-        unit, board.access, [board.comment], "rejected"
-    ),
-    "delete": lambda board, unit: delete_comment(unit, board.access, board.comment),
-    "move": lambda board, unit: move_comment(unit, board.access, board.comment, board.other),
+    "moderate": moderate("comment", "rejected"),
+    "delete": delete("comment"),
+    "delete child": delete("child"),
+    "delete parent": delete("parent"),
+    "move": move("comment"),
+    "move parent": move("parent"),
+    "move below tree": move("comment", "tree"),
+    "move tree below": move("tree", "comment"),
+    "move twig below": move("twig", "comment"),
     "react": react("comment", "like"),
     "take back": take_back("comment"),
     "react to Bob": react("theirs", "like"),
@@ -127,11 +153,11 @@ CHANGES: dict[str, Change] = {
     ),
     "flag": flag(BOB, "comment"),
     "flag Bob": flag(ADA, "theirs"),
-    "approve Bob": approve,
-    "edit Bob": lambda board, unit: edit_comment(unit, board.access, board.theirs, "corrected"),
-    "hide Bob": lambda board, unit: moderate_comments(unit, board.access, [board.theirs], "spam"),
-    "move Bob": lambda board, unit: move_comment(unit, board.access, board.theirs, board.other),
-    "delete Bob": lambda board, unit: delete_comment(unit, board.access, board.theirs),
+    "approve Bob": moderate("theirs", "published"),  # it closes Ada's flag
+    "edit Bob": edit("theirs"),
+    "hide Bob": moderate("theirs", "spam"),
+    "move Bob": move("theirs"),
+    "delete Bob": delete("theirs"),
     "rename": rename,
     "reply": reply("comment"),
     "purge": purge_all,
@@ -145,15 +171,9 @@ ON_TOMBSTONE: dict[str, Change] = {
     "react to tombstone": react("tombstone", "like"),
     "flag tombstone": flag(BOB, "tombstone"),
     "reply to tombstone": reply("tombstone"),
-    "edit tombstone": lambda board, unit: edit_comment(
-        unit, board.access, board.tombstone, "corrected"
-    ),
-    "moderate tombstone": lambda board, unit: moderate_comments(
-        unit, board.access, [board.tombstone], "rejected"
-    ),
-    "move tombstone": lambda board, unit: move_comment(
-        unit, board.access, board.tombstone, board.other
-    ),
+    "edit tombstone": edit("tombstone"),
+    "moderate tombstone": moderate("tombstone", "rejected"),
+    "move tombstone": move("tombstone"),
 }
 """Changes of a deleted comment, which are refused unless it is restored."""
 
