@@ -90,7 +90,7 @@ OPPONENTS = {
         *("restore", "rename", "mark", "purge", "lock", "erase", "delete author", "delete thread"),
     ),
 }
-QUICK = {("reply", "delete"), ("delete", "reply"), ("delete", "delete child"), ("edit", "delete")}
+QUICK = {("reply", "delete"), ("delete", "reply"), ("edit", "delete")}
 PAIRS = {
     pair: pytest.param(*pair, marks=() if pair in QUICK else pytest.mark.exhaustive)
     for name, others in (OPPONENTS | {"restore": (*OPPONENTS["restore"], *ON_TOMBSTONE)}).items()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from support.forest import run_forest
+from support.forest import Forest
+from support.state_machines import run_machine
 
 
 def test_any_history_of_discussions_is_exact(with_tables: None, empty_url: str) -> None:
-    run_forest(empty_url, examples=2, steps=20)
+    run_machine(Forest, url=empty_url, examples=2, steps=20)
 
 
 @pytest.mark.slow
@@ -15,4 +16,4 @@ def test_any_history_of_discussions_is_exact(with_tables: None, empty_url: str) 
 def test_long_histories_of_discussions_are_exact(
     with_tables: None, empty_url: str, part: int
 ) -> None:
-    run_forest(empty_url, examples=4 + 2 * part, steps=40)
+    run_machine(Forest, url=empty_url, examples=4 + 2 * part, steps=40)

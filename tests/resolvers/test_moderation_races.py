@@ -12,20 +12,19 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 from support.board import Board, Change, race, read_unlocked
+from support.changes import delete, flag, moderate, move, reply
 from support.host import ADA, BOB, Host, key
 from support.reply_trees import assert_sound, read_rows
 from support.rows import count_rows
 
 from tallied.auth.viewer import Viewer
-from tallied.database import Database, UnitOfWork
+from tallied.database import Database
 from tallied.host import standard_checks
 from tallied.host.comment_checks import CheckedComment
 from tallied.models import ModerationEntry, Quota
 from tallied.models.base import now
 from tallied.models.counters import counters
-from tallied.resolvers.comments import add_comment, delete_comment, move_comment
-from tallied.resolvers.flags import flag_comment
-from tallied.resolvers.moderation import moderate_comments
+from tallied.resolvers.comments import add_comment
 from tallied.resolvers.new_comment import NewComment
 
 EVE = Viewer("user-3", "Eve")
@@ -46,41 +45,15 @@ class Court(Board):
         )
 
 
-def moderate(name: str, status: str) -> Change:
-    return lambda board, unit: moderate_comments(unit, board.access, [getattr(board, name)], status)
-
-
-def move(name: str) -> Change:
-    return lambda board, unit: move_comment(unit, board.access, getattr(board, name), board.other)
-
-
-def reply(name: str) -> Change:
-    return lambda board, unit: add_comment(
-        unit,
-        board.access,
-        key(board.thread),
-        NewComment("re ply", "Gast"),
-        reply_to_id=getattr(board, name),
-    )
-
-
-def flag(viewer: Viewer) -> Change:
-    async def change(board: Board, unit: UnitOfWork) -> None:
-        access = board.host.discussion.access_as_host(viewer)
-        await flag_comment(unit, access, board.comment, "spam")
-
-    return change
-
-
 CHANGES: dict[str, Change] = {
     "approve": moderate("waiting", "published"),
     "reject waiting": moderate("waiting", "rejected"),
     "move waiting": move("waiting"),
-    "delete waiting": lambda board, unit: delete_comment(unit, board.access, board.waiting),
+    "delete waiting": delete("waiting"),
     "reject": moderate("comment", "rejected"),
     "mark leaf as spam": moderate("child", "spam"),
-    "flag": flag(BOB),
-    "delete": lambda board, unit: delete_comment(unit, board.access, board.comment),
+    "flag": flag(BOB, "comment"),
+    "delete": delete("comment"),
     "reply": reply("comment"),
     "reply to leaf": reply("child"),
     "move": move("comment"),
@@ -139,7 +112,7 @@ async def test_flags_at_once_lock_the_comment(
     await board.fill()
     if not locks:
         monkeypatch.setattr(counters, "lock_all", read_unlocked)
-    assert await race(board, flag(EVE), flag(BOB)) == ["ok", "ok"]
+    assert await race(board, flag(EVE, "comment"), flag(BOB, "comment")) == ["ok", "ok"]
     status = (await read_rows(database))[board.ids[2]].status
     assert status == ("pending" if locks else "published")
 

@@ -1,4 +1,4 @@
-"""What keeps the trees of replies sound when they are changed at once; `test_change_races` has more.
+"""What keeps trees of replies sound when they are changed at once, as in `test_change_races`.
 
 Each protection is needed. Units of SQLite run one by one, with locks and without.
 """
@@ -122,7 +122,6 @@ async def test_tombstone_stays_without_lock_of_ancestors(
         await delete_both(database)
 
 
-@pytest.mark.exhaustive
 @pytest.mark.parametrize("names", [("comment", "child"), ("child", "comment")])
 async def test_comment_and_its_last_reply_go_together(
     strict: Database, names: tuple[str, str]

@@ -230,21 +230,6 @@ async def read_rows(database: Database) -> dict[UUID, tuple[UUID, str]]:
     return {row.id: (row.thread_id, row.message) for row in rows}
 
 
-def run_batches(kind: type[Batches], url: str, *, examples: int, steps: int = 8) -> None:
-    """Run random batches, the same ones each time."""
-    run_machine(kind, url, examples=examples, steps=steps)
-
-
-def test_any_batches_end_exact(with_tables: None, empty_url: str) -> None:
-    run_batches(Batches, empty_url, examples=3)
-
-
-@pytest.mark.exhaustive
-@pytest.mark.parametrize("part", range(6))
-def test_many_batches_end_exact(with_tables: None, empty_url: str, part: int) -> None:
-    run_batches(Batches, empty_url, examples=3 + 3 * part, steps=12)
-
-
 # Each protection is needed
 
 
@@ -257,4 +242,4 @@ def test_answers_without_running_sums_are_found(
 
     monkeypatch.setattr(Batch, "sum_up", sum_up)
     with pytest.raises(AssertionError, match="running sums"):
-        run_batches(Batches, empty_url, examples=20)
+        run_machine(Batches, url=empty_url, examples=20, steps=8)

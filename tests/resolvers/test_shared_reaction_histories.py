@@ -19,6 +19,7 @@ from sqlalchemy import select
 from support.host import ADA, BOB
 from support.rows import fetch, store
 from support.shared_units import HeldReactions, Shared
+from support.state_machines import run_machine
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database
@@ -32,7 +33,7 @@ from tallied.resolvers.reaction_drafts import ReactionDraft, draft_addition, dra
 from tallied.resolvers.reactions import ReactionChange
 from tallied.resolvers.shared_reactions import Batch
 
-from .test_shared_comment_histories import FAULTS, Batches, Recorder, check_message, run_batches
+from .test_shared_comment_histories import FAULTS, Batches, Recorder, check_message
 
 Key: TypeAlias = tuple[UUID, str, str]
 """The comment, the subject and the kind of a reaction."""
@@ -179,14 +180,18 @@ async def read_reactions(database: Database) -> set[Key]:
     return {tuple(row) for row in await fetch(database, query)}
 
 
-def test_any_batches_of_reactions_end_exact(with_tables: None, empty_url: str) -> None:
-    run_batches(ReactionBatches, empty_url, examples=3)
+@pytest.mark.parametrize("kind", [Batches, ReactionBatches])
+def test_any_batches_end_exact(with_tables: None, empty_url: str, kind: type[Batches]) -> None:
+    run_machine(kind, url=empty_url, examples=3, steps=8)
 
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("part", range(6))
-def test_many_batches_of_reactions_end_exact(with_tables: None, empty_url: str, part: int) -> None:
-    run_batches(ReactionBatches, empty_url, examples=3 + 3 * part, steps=12)
+@pytest.mark.parametrize("kind", [Batches, ReactionBatches])
+def test_many_batches_end_exact(
+    with_tables: None, empty_url: str, part: int, kind: type[Batches]
+) -> None:
+    run_machine(kind, url=empty_url, examples=3 + 3 * part, steps=12)
 
 
 # Each protection is needed
@@ -199,4 +204,4 @@ def test_removals_from_unread_reactions_are_found(
 
     monkeypatch.setattr(Batch, "_read_reactions", read_nothing)
     with pytest.raises(AssertionError):
-        run_batches(ReactionBatches, empty_url, examples=20)
+        run_machine(ReactionBatches, url=empty_url, examples=20, steps=8)

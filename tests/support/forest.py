@@ -38,7 +38,6 @@ from tallied.resolvers.threads import delete_thread
 
 from .reply_trees import assert_sound
 from .rows import find_drifts
-from .state_machines import run_machine
 from .true_numbers import assert_true
 
 PICKS = st.integers(0, 999)
@@ -108,6 +107,15 @@ class Forest(RuleBasedStateMachine):
         ids = (await unit.session.scalars(select(model.id).where(*where).order_by(model.id))).all()
         return ids[pick % len(ids)] if ids else None
 
+    def change_one(self, model: Any, pick: int, act: Any, *where: Any) -> None:
+        """Change one of the rows of a model, if there is any."""
+
+        async def work(unit: UnitOfWork) -> None:
+            if (id := await self.pick(unit, model, pick, *where)) is not None:
+                await act(unit, id)
+
+        self.change(work)
+
     @rule(pick=PICKS, author=st.integers(0, 2))
     def add(self, pick: int, author: int) -> None:
         async def work(unit: UnitOfWork) -> None:
@@ -124,24 +132,19 @@ class Forest(RuleBasedStateMachine):
 
     @rule(pick=PICKS, author=st.integers(0, 2))
     def reply(self, pick: int, author: int) -> None:
-        async def work(unit: UnitOfWork) -> None:
-            id = await self.pick(unit, Comment, pick, Comment.shown)
-            if id is None:
-                return
+        async def act(unit: UnitOfWork, id: UUID) -> None:
             thread = await unit.session.scalar(select(Comment.thread_id).where(Comment.id == id))
             new = NewComment(self.message(), None if author else "Gast")
             await add_comment(unit, self.person(author), thread, new, reply_to_id=id)
 
-        self.change(work)
+        self.change_one(Comment, pick, act, Comment.shown)
 
     @rule(pick=PICKS, author=PEOPLE)
     def edit(self, pick: int, author: int) -> None:
-        async def work(unit: UnitOfWork) -> None:
-            id = await self.pick(unit, Comment, pick)
-            if id is not None:
-                await edit_comment(unit, self.person(author), id, self.message())
-
-        self.change(work)
+        person = self.person(author)
+        self.change_one(
+            Comment, pick, lambda unit, id: edit_comment(unit, person, id, self.message())
+        )
 
     @rule(pick=PICKS, place=PICKS)
     def move(self, pick: int, place: int) -> None:
@@ -160,40 +163,24 @@ class Forest(RuleBasedStateMachine):
 
     @rule(pick=PICKS, author=PEOPLE, kind=st.sampled_from(["like", "heart"]), adds=st.booleans())
     def react(self, pick: int, author: int, kind: str, adds: bool) -> None:
-        async def work(unit: UnitOfWork) -> None:
-            id = await self.pick(unit, Comment, pick)
-            if id is not None:
-                change = add_reaction if adds else remove_reaction
-                await change(unit, self.person(author), id, kind)
-
-        self.change(work)
+        change, person = add_reaction if adds else remove_reaction, self.person(author)
+        self.change_one(Comment, pick, lambda unit, id: change(unit, person, id, kind))
 
     @rule(pick=PICKS, author=PEOPLE)
     def flag(self, pick: int, author: int) -> None:
-        async def work(unit: UnitOfWork) -> None:
-            id = await self.pick(unit, Comment, pick)
-            if id is not None:
-                await flag_comment(unit, self.person(author), id, "spam", note="why")
-
-        self.change(work)
+        person = self.person(author)
+        self.change_one(
+            Comment, pick, lambda unit, id: flag_comment(unit, person, id, "spam", note="why")
+        )
 
     @rule(pick=PICKS, author=PEOPLE, seq=st.integers(0, 9))
     def mark(self, pick: int, author: int, seq: int) -> None:
-        async def work(unit: UnitOfWork) -> None:
-            id = await self.pick(unit, Thread, pick)
-            if id is not None:
-                await mark_read(unit, self.person(author), id, seq or None)
-
-        self.change(work)
+        person = self.person(author)
+        self.change_one(Thread, pick, lambda unit, id: mark_read(unit, person, id, seq or None))
 
     @rule(pick=PICKS)
     def delete(self, pick: int) -> None:
-        async def work(unit: UnitOfWork) -> None:
-            id = await self.pick(unit, Comment, pick)
-            if id is not None:
-                await delete_comment(unit, self.access, id)
-
-        self.change(work)
+        self.change_one(Comment, pick, lambda unit, id: delete_comment(unit, self.access, id))
 
     @rule(picks=st.lists(PICKS, min_size=1, max_size=4), status=st.sampled_from(STATUSES))
     def moderate(self, picks: list[int], status: str) -> None:
@@ -210,12 +197,10 @@ class Forest(RuleBasedStateMachine):
 
     @rule(pick=PICKS)
     def restore(self, pick: int) -> None:
-        async def work(unit: UnitOfWork) -> None:
-            id = await self.pick(unit, Comment, pick, Comment.status == "deleted")
-            if id is not None:
-                await restore_comment(unit, self.access, id)
-
-        self.change(work)
+        is_deleted = Comment.status == "deleted"
+        self.change_one(
+            Comment, pick, lambda unit, id: restore_comment(unit, self.access, id), is_deleted
+        )
 
     @rule(days=st.integers(0, 1))
     def purge(self, days: int) -> None:
@@ -239,12 +224,8 @@ class Forest(RuleBasedStateMachine):
 
     @rule(pick=PICKS)
     def remove_thread(self, pick: int) -> None:
-        async def work(unit: UnitOfWork) -> None:
-            id = await self.pick(unit, Thread, pick)
-            if id is not None and pick % 3 == 0:
-                await delete_thread(unit, self.access, id)
-
-        self.change(work)
+        if pick % 3 == 0:
+            self.change_one(Thread, pick, lambda unit, id: delete_thread(unit, self.access, id))
 
 
 async def assert_fresh(unit: UnitOfWork) -> None:
@@ -257,7 +238,3 @@ async def assert_fresh(unit: UnitOfWork) -> None:
         columns = [getattr(model, name) for name in sorted(names)]
         row = (await unit.session.execute(select(*columns).where(model.id == obj.id))).one()  # type: ignore[attr-defined]
         assert tuple(row) == tuple(getattr(obj, name) for name in sorted(names)), obj
-
-
-def run_forest(url: str, *, examples: int, steps: int) -> None:
-    run_machine(Forest, url, examples=examples, steps=steps)

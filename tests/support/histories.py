@@ -5,16 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
-from sqlalchemy import Engine, MetaData
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from sqlalchemy import Engine, MetaData, select
 from sqlalchemy.orm import Session, SessionTransaction
 
 SIZES = st.integers(min_value=2, max_value=9)
@@ -39,6 +32,16 @@ class History(RuleBasedStateMachine):
             for metadata in emptied:
                 for table in reversed(metadata.sorted_tables):
                     connection.execute(table.delete())
+
+    def all(self, class_: Any) -> list[Any]:
+        """Return all stored objects of a class; they stay loaded."""
+        rows = list(self.session.scalars(select(class_).order_by(class_.id)))
+        self.loaded = [*getattr(self, "loaded", [])[-50:], *rows]
+        return [item for item in rows if item not in self.session.deleted]
+
+    def one(self, class_: Any, pick: int) -> Any:
+        result = self.all(class_)
+        return result[pick % len(result)] if result else None
 
     def assert_agrees(self) -> None:
         """Assert that memory, column and recount are equal."""
@@ -111,19 +114,3 @@ class History(RuleBasedStateMachine):
     def agrees(self) -> None:
         if self.flushed:
             self.assert_agrees()
-
-
-def run_histories(kind: type[History], engine: Engine, *, examples: int) -> None:
-    """Run so many histories of a `kind`, the same ones each time."""
-    machine = type("Machine", (kind,), {"engine": engine})
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=25,
-            deadline=None,
-            derandomize=True,
-            phases=[Phase.explicit, Phase.reuse, Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        ),
-    )

@@ -1,13 +1,17 @@
 """State machines of hypothesis on a database."""
 
+from typing import Any
+
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 
-def run_machine(kind: type[RuleBasedStateMachine], url: str, *, examples: int, steps: int) -> None:
-    """Run a state machine on a database, with the same random steps each time."""
+def run_machine(
+    kind: type[RuleBasedStateMachine], *, examples: int, steps: int, **attributes: Any
+) -> None:
+    """Run a state machine, whose class gets attributes, with the same random steps each time."""
     run_state_machine_as_test(
-        type("Machine", (kind,), {"url": url}),
+        type("Machine", (kind,), attributes),
         settings=settings(
             max_examples=examples,
             stateful_step_count=steps,

@@ -15,9 +15,10 @@ from hypothesis.stateful import initialize, precondition, rule
 from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import selectinload
 from support.comments import comment, thread_of
-from support.histories import PICKS, SIZES, History, run_histories
+from support.histories import PICKS, SIZES, History
 from support.recount import assert_exact, drifted, shown
 from support.sessions import Counted
+from support.state_machines import run_machine
 
 from tallied.errors import CounterAssignmentError
 from tallied.models import Base, Comment, Thread
@@ -60,6 +61,10 @@ class Discussion(History):
         query = select(Comment).order_by(Comment.id)
         return [item for item in self.session.scalars(query) if item not in deleted]
 
+    def comment(self, pick: int) -> Comment | None:
+        comments = self.comments()
+        return comments[pick % len(comments)] if comments else None
+
     # Operations
 
     @rule(size=SIZES, comments=st.lists(SIZES, max_size=3))
@@ -86,19 +91,15 @@ class Discussion(History):
 
     @rule(pick=PICKS, size=SIZES)
     def edit(self, pick: int, size: int) -> None:
-        comments = self.comments()
-        if not comments:
-            return
-        comments[pick % len(comments)].message = " ".join(["e"] * size)
-        self.touched()
+        if (comment := self.comment(pick)) is not None:
+            comment.message = " ".join(["e"] * size)
+            self.touched()
 
     @rule(pick=PICKS, size=SIZES)
     def assign_words(self, pick: int, size: int) -> None:
         """Assign a derived column, which accepts its current value only."""
-        comments = self.comments()
-        if not comments:
+        if (comment := self.comment(pick)) is None:
             return
-        comment = comments[pick % len(comments)]
         is_right = size == len(comment.message.split())
         with nullcontext() if is_right else pytest.raises(CounterAssignmentError):
             comment.word_count = size
@@ -107,10 +108,9 @@ class Discussion(History):
     @precondition(lambda self: self.flushed)
     @rule(pick=PICKS, size=SIZES, by_key=st.booleans())
     def edit_by_statement(self, pick: int, size: int, by_key: bool) -> None:
-        comments = self.comments()
-        if not comments:
+        if (comment := self.comment(pick)) is None:
             return
-        id, message = comments[pick % len(comments)].id, " ".join(["s"] * size)
+        id, message = comment.id, " ".join(["s"] * size)
         if by_key:
             self.session.execute(update(Comment), [{"id": id, "message": message}])
         else:
@@ -132,11 +132,9 @@ class Discussion(History):
 
     @rule(pick=PICKS)
     def delete(self, pick: int) -> None:
-        comments = self.comments()
-        if not comments:
-            return
-        self.session.delete(comments[pick % len(comments)])
-        self.touched(shows_at_once=False)
+        if (comment := self.comment(pick)) is not None:
+            self.session.delete(comment)
+            self.touched(shows_at_once=False)
 
     @precondition(lambda self: self.flushed)
     @rule(pick=PICKS)
@@ -151,19 +149,16 @@ class Discussion(History):
     @precondition(lambda self: self.flushed)
     @rule(pick=PICKS)
     def delete_thread(self, pick: int) -> None:
-        threads = self.threads()
-        if not threads:
-            return
-        self.session.delete(threads[pick % len(threads)])
-        self.session.flush()
-        self.session.expire_all()
+        if threads := self.threads():
+            self.session.delete(threads[pick % len(threads)])
+            self.session.flush()
+            self.session.expire_all()
 
     @rule(pick=PICKS)
     def expunge(self, pick: int) -> None:
-        comments = self.comments()
-        if not comments:
+        if (comment := self.comment(pick)) is None:
             return
-        self.session.expunge(comments[pick % len(comments)])
+        self.session.expunge(comment)
         self.touched(shows_at_once=False)
         self.flush()
         self.agrees()
@@ -171,12 +166,9 @@ class Discussion(History):
 
     @rule(pick=PICKS, size=SIZES)
     def merge(self, pick: int, size: int) -> None:
-        comments = self.comments()
-        if not comments:
-            return
-        key = comments[pick % len(comments)].id
-        self.session.merge(Comment(id=key, message=" ".join(["m"] * size)))
-        self.touched()
+        if (comment := self.comment(pick)) is not None:
+            self.session.merge(Comment(id=comment.id, message=" ".join(["m"] * size)))
+            self.touched()
 
     # Invariants
 
@@ -200,4 +192,4 @@ class Discussion(History):
 
 @pytest.mark.slow
 def test_any_history_ends_exact(engine: Engine, is_exhaustive: bool) -> None:
-    run_histories(Discussion, engine, examples=60 if is_exhaustive else 8)
+    run_machine(Discussion, engine=engine, examples=60 if is_exhaustive else 8, steps=25)

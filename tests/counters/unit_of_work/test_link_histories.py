@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
-from sqlalchemy import Engine, delete, select, update
+from sqlalchemy import Engine, delete, update
 from support.comments import comment, thread_of
-from support.histories import PICKS, SIZES, History, run_histories
+from support.histories import PICKS, SIZES, History
 from support.magazine import Article, Host, HostSession, Issue, assert_exact, make_tables, shown
+from support.state_machines import run_machine
 
 from tallied.models import Base, Comment, Thread
 
@@ -41,16 +42,6 @@ class Magazine(History):
         self.session.commit()
 
     # Stored objects
-
-    def all(self, class_: Any) -> list[Any]:
-        """Return all stored objects of a class; they stay loaded."""
-        rows = list(self.session.scalars(select(class_).order_by(class_.id)))
-        self.loaded = [*getattr(self, "loaded", [])[-50:], *rows]
-        return [item for item in rows if item not in self.session.deleted]
-
-    def one(self, class_: Any, pick: int) -> Any:
-        result = self.all(class_)
-        return result[pick % len(result)] if result else None
 
     def free_thread(self, pick: int) -> Thread | None:
         """Return a thread that no article points to, since the column is unique."""
@@ -192,4 +183,4 @@ class Magazine(History):
 @pytest.mark.slow
 def test_any_history_of_links_ends_exact(engine: Engine, is_exhaustive: bool) -> None:
     make_tables(engine)
-    run_histories(Magazine, engine, examples=30 if is_exhaustive else 6)
+    run_machine(Magazine, engine=engine, examples=30 if is_exhaustive else 6, steps=25)

@@ -12,9 +12,10 @@ from hypothesis.stateful import initialize, rule
 from sqlalchemy import Engine, delete, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
-from support.histories import PICKS, History, run_histories
+from support.histories import PICKS, History
 from support.pairs import assert_verified
 from support.races import uuids
+from support.state_machines import run_machine
 from support.statements import recorded
 from support.trees import Base, Note, Topic, TreeSession, counters, reply
 
@@ -278,15 +279,8 @@ class Forest(History):
         self.session.commit()
 
     def all(self, class_: Any) -> list[Any]:
-        """Return all stored objects of a class; they stay loaded."""
         self.flush()
-        result = list(self.session.scalars(select(class_).order_by(class_.id)))
-        self.loaded = [*getattr(self, "loaded", [])[-50:], *result]
-        return result
-
-    def one(self, class_: Any, pick: int) -> Any:
-        result = self.all(class_)
-        return result[pick % len(result)] if result else None
+        return super().all(class_)
 
     def below(self, top: Any) -> list[Any]:
         """Return a note, and all notes below it."""
@@ -377,4 +371,4 @@ class Forest(History):
 
 def test_any_history_of_trees_ends_exact(engine: Engine, is_exhaustive: bool) -> None:
     Base.metadata.create_all(engine)
-    run_histories(Forest, engine, examples=40 if is_exhaustive else 5)
+    run_machine(Forest, engine=engine, examples=40 if is_exhaustive else 5, steps=25)
