@@ -15,7 +15,7 @@ from conftest import BACKENDS, Open
 from sqlalchemy import NullPool, event, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from support.commands import NEWEST, sql
-from support.rows import add_threads
+from support.rows import add_threads, writing
 
 from tallied.asgi import create_app
 from tallied.checks.readiness import BEHIND, DISK_FULL, NOT_SET_UP, READ_ONLY, Readiness
@@ -100,20 +100,9 @@ async def test_pool_without_free_connection_is_ready(
 ) -> None:
     database = open_database(pool_size=1, max_overflow=0)
     readiness = probe(database)
-    entered, leave = asyncio.Event(), asyncio.Event()
-
-    async def hold(unit: UnitOfWork) -> None:
-        unit.session.add(Thread(title="Engines"))
-        await unit.session.flush()
-        entered.set()
-        await leave.wait()
-
-    holder = asyncio.ensure_future(database.write(hold))
-    await entered.wait()
-    for _ in range(3):
-        assert await readiness.find_problem() is None
-    leave.set()
-    await holder
+    async with writing(database):
+        for _ in range(3):
+            assert await readiness.find_problem() is None
 
 
 @on_postgresql

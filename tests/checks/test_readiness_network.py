@@ -12,12 +12,12 @@ import httpx
 import pytest
 from sqlalchemy.engine import URL, make_url
 from support.databases import new_database
+from support.rows import add_threads, writing
 
 from tallied.asgi import create_app
 from tallied.benchmarks.faulty_proxy import FaultyProxy
 from tallied.checks.readiness import NO_ANSWER, Readiness
-from tallied.database import Database, UnitOfWork
-from tallied.models import Thread
+from tallied.database import Database
 from tallied.settings import Settings
 
 PATIENCE = 0.6
@@ -83,29 +83,14 @@ async def test_pools_connection_is_not_taken(
     proxy: FaultyProxy, distant: Database, readiness: Readiness
 ) -> None:
     """While probes wait for a silent network, and once it is back."""
-    entered, leave = asyncio.Event(), asyncio.Event()
-
-    async def hold(unit: UnitOfWork) -> None:
-        unit.session.add(Thread(title="Engines"))
-        await unit.session.flush()
-        entered.set()
-        await leave.wait()
-
-    holder = asyncio.ensure_future(distant.write(hold))
-    await entered.wait()
-    assert await readiness.find_problem() is None
-    proxy.stall()
-    answers = await asyncio.gather(*(readiness.find_problem() for _ in range(24)))
-    assert set(answers) <= {NO_ANSWER, None}
-    proxy.resume()
-    leave.set()
-    await holder
+    async with writing(distant):
+        assert await readiness.find_problem() is None
+        proxy.stall()
+        answers = await asyncio.gather(*(readiness.find_problem() for _ in range(24)))
+        assert set(answers) <= {NO_ANSWER, None}
+        proxy.resume()
     assert await wait_until_ready(readiness) < 3
-
-    async def add(unit: UnitOfWork) -> None:
-        unit.session.add(Thread(title="Looms"))
-
-    await asyncio.wait_for(distant.write(add), 1)
+    await asyncio.wait_for(distant.write(lambda unit: add_threads(unit, 1)), 1)
 
 
 async def test_connection_that_has_died_is_replaced(

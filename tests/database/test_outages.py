@@ -11,18 +11,15 @@ import pytest
 from conftest import Open
 from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from support.outages import execute, proxied, terminate_backends
 from support.rows import add_threads, count_rows
 
 from tallied.database import Database, UnitOfWork
 from tallied.errors import Busy, Unavailable
 
-POSTGRESQL = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
-SQLITE = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 
-
-@POSTGRESQL
+@pytest.mark.postgresql
 async def test_closed_pooled_connections_cost_no_request(database: Database) -> None:
     async def read() -> None:
         async with database.read() as connection:
@@ -38,52 +35,41 @@ async def test_closed_pooled_connections_cost_no_request(database: Database) -> 
     assert await count_rows(database) == 3
 
 
-@POSTGRESQL
+@pytest.mark.postgresql
 @pytest.mark.parametrize("is_ours", [True, False])
-async def test_read_runs_again_after_its_connection_is_lost(
-    database: Database, is_ours: bool
+@pytest.mark.parametrize("is_unit", [True, False])
+async def test_work_runs_again_after_its_connection_is_lost(
+    database: Database, is_ours: bool, is_unit: bool
 ) -> None:
     url = database.url.render_as_string(False)
     engine = create_async_engine(url)
     tested = database if is_ours else Database(engine)
     tries: list[int] = []
 
-    async def query(connection: object) -> int:
+    def lose_connection() -> None:
         tries.append(1)
         if len(tries) < 3:
             terminate_backends(url)
-        result = await connection.execute(text("SELECT 6 * 7"))  # type: ignore[attr-defined]
-        return int(result.scalar_one())
 
-    assert await tested.run_query(query) == 42
-    assert len(tries) == 3
-    await engine.dispose()
-
-
-@POSTGRESQL
-@pytest.mark.parametrize("is_ours", [True, False])
-async def test_unit_runs_again_after_its_connection_is_lost(
-    database: Database, is_ours: bool
-) -> None:
-    url = database.url.render_as_string(False)
-    engine = create_async_engine(url)
-    tested = database if is_ours else Database(engine)
-    tries: list[int] = []
+    async def query(connection: AsyncConnection) -> int:
+        lose_connection()
+        return int(await connection.scalar(text("SELECT 6 * 7")))
 
     async def work(unit: UnitOfWork) -> None:
-        tries.append(1)
         await add_threads(unit, 2)
-        if len(tries) < 3:
-            terminate_backends(url)
+        lose_connection()
         await add_threads(unit, 3)
 
-    await tested.write(work)
+    if is_unit:
+        await tested.write(work)
+        assert await count_rows(database) == 5
+    else:
+        assert await tested.run_query(query) == 42
     assert len(tries) == 3
-    assert await count_rows(database) == 5
     await engine.dispose()
 
 
-@POSTGRESQL
+@pytest.mark.postgresql
 @pytest.mark.parametrize("fault", ["shut", "stall"])
 async def test_unreachable_database_is_unavailable(
     with_tables: None, empty_url: str, fault: str, caplog: pytest.LogCaptureFixture
@@ -107,7 +93,7 @@ async def test_unreachable_database_is_unavailable(
     assert not any(record.exc_info for record in caplog.records)
 
 
-@POSTGRESQL
+@pytest.mark.postgresql
 async def test_unit_waits_for_database_to_return(with_tables: None, empty_url: str) -> None:
     async with proxied(empty_url, patience=5) as (proxy, database):
         proxy.shut()
@@ -134,7 +120,7 @@ async def test_network_error_of_hook_is_no_outage(database: Database) -> None:
 RAISE = "DO $$ BEGIN RAISE EXCEPTION 'a fault' USING ERRCODE = '%s'; END $$"
 
 
-@POSTGRESQL
+@pytest.mark.postgresql
 @pytest.mark.parametrize(
     ("state", "expected", "tries"),
     [
@@ -167,7 +153,7 @@ async def test_sqlstate_decides_error_and_retries(
     assert len(tried) == tries
 
 
-@POSTGRESQL
+@pytest.mark.postgresql
 @pytest.mark.parametrize("state", ["08006", "57P01", "57P03"])
 async def test_outage_is_retried_until_patience_ends(
     with_tables: None, empty_url: str, state: str
@@ -191,7 +177,7 @@ async def test_outage_is_retried_until_patience_ends(
     await database.dispose()
 
 
-@POSTGRESQL
+@pytest.mark.postgresql
 async def test_statement_timeout_is_busy_database(
     with_tables: None, empty_url: str, open_database: Open
 ) -> None:
@@ -225,7 +211,7 @@ def read_only(url: str) -> Iterator[None]:
     execute(with_option, f"ALTER DATABASE {name} RESET default_transaction_read_only")
 
 
-@POSTGRESQL
+@pytest.mark.postgresql
 async def test_read_only_database_is_read_and_not_written(
     with_tables: None, empty_url: str, open_database: Open
 ) -> None:
@@ -239,7 +225,7 @@ async def test_read_only_database_is_read_and_not_written(
     assert await count_rows(database) == 3
 
 
-@POSTGRESQL
+@pytest.mark.postgresql
 async def test_no_connection_left_is_busy_database(with_tables: None, empty_url: str) -> None:
     name = f"limited_{empty_url_name(empty_url)}"
     execute(empty_url, f"CREATE ROLE {name} LOGIN CONNECTION LIMIT 1")
@@ -260,7 +246,7 @@ async def test_no_connection_left_is_busy_database(with_tables: None, empty_url:
 
 
 @pytest.mark.slow
-@SQLITE
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("pragma", "sentence"),
     [("max_page_count = 1", "has no room"), ("query_only = ON", "may only be read")],

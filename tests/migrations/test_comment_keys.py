@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic import command
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, column, insert, select, table
 from support.catalog import described, read
@@ -40,6 +38,7 @@ ROWS = 1_700
 
 
 def fill(connection: Connection) -> None:
+    """Store a thread and its comments."""
     names = list(NAMES)
     thread = {
         "id": uuid7(),
@@ -66,17 +65,6 @@ def fill(connection: Connection) -> None:
         value = model.__table__.c
         old = table(model.__tablename__, *(column(name, value[name].type) for name in rows[0]))
         connection.execute(insert(old), rows)
-
-
-@pytest.fixture
-async def old(empty_url: str) -> AsyncIterator[Database]:
-    """A database at the revision before, with a thread and its comments."""
-    database = Database(empty_url)
-    await runner._run(database, lambda config, _: command.upgrade(config, BEFORE))
-    async with database.engine.begin() as connection:
-        await connection.run_sync(fill)
-    yield database
-    await database.dispose()
 
 
 async def test_names_and_titles_of_old_rows_get_their_keys(old: Database) -> None:

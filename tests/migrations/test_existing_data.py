@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
-from alembic import command
 from sqlalchemy import (
     Connection,
     column,
@@ -46,18 +44,8 @@ THREADS = ("Engines", "Über Mühlen", "Naught")
 MESSAGES = {"Engines": ("one two", "three"), "Über Mühlen": ("drei", "vier fünf", "日本語 🙂")}
 
 
-@pytest.fixture
-async def old(empty_url: str) -> AsyncIterator[Database]:
-    """A database at the revision before authors, with three threads and five comments."""
-    database = Database(empty_url, patience=0.5)
-    await runner._run(database, lambda config, _: command.upgrade(config, BEFORE))
-    async with database.engine.begin() as connection:
-        await connection.run_sync(fill)
-    yield database
-    await database.dispose()
-
-
 def fill(connection: Connection) -> None:
+    """Store three threads and five comments."""
     for number, title in enumerate(THREADS):
         id, begun = uuid7(), START + timedelta(days=number)
         times = [begun + timedelta(hours=hour) for hour in range(len(MESSAGES.get(title, ())))]

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from alembic import command
 from alembic.util import CommandError
 from sqlalchemy import Connection, Integer, column, inspect, select, table, text
 from support.catalog import read as read_by_connection
 from uuid_utils.compat import uuid7
 
 from tallied.database import Database
-from tallied.migrations import runner
 from tallied.migrations.runner import downgrade, migrate, read_state
 from tallied.models import Author, Comment, Thread
 from tallied.models.counters import counters
@@ -39,17 +36,6 @@ OLD_COMMENT = table(
 """The table as it is before, too: later revisions give it more columns."""
 
 
-@pytest.fixture
-async def old(empty_url: str) -> AsyncIterator[Database]:
-    """A database at the revision before, with a thread of two long comments by one author."""
-    database = Database(empty_url)
-    await runner._run(database, lambda config, _: command.upgrade(config, BEFORE))
-    async with database.engine.begin() as connection:
-        await connection.run_sync(fill)
-    yield database
-    await database.dispose()
-
-
 async def read(database: Database, function: Any) -> Any:
     """Read by a new connection, since asyncpg's statements are prepared for the old types."""
     await database.engine.dispose()
@@ -57,6 +43,7 @@ async def read(database: Database, function: Any) -> Any:
 
 
 def fill(connection: Connection) -> None:
+    """Store a thread of two long comments by one author."""
     author, thread = uuid7(), uuid7()
     counted = {"comment_count": 2, "word_count": 2 * WORDS, "created_at": MOMENT}
     connection.execute(Author.__table__.insert(), {"id": author, "subject": "7", **counted})

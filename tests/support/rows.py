@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -75,3 +76,20 @@ async def locked(database: Database, *keys: tuple[type[Any], Any]) -> AsyncItera
             await connection.execute(select(model.id).where(model.id == id).with_for_update())
         yield
         await connection.rollback()
+
+
+@asynccontextmanager
+async def writing(database: Database) -> AsyncIterator[None]:
+    """Hold a transaction open that has written, by a connection of the pool."""
+    entered, leave = asyncio.Event(), asyncio.Event()
+
+    async def hold(unit: UnitOfWork) -> None:
+        await add_threads(unit, 1)
+        entered.set()
+        await leave.wait()
+
+    holder = asyncio.ensure_future(database.write(hold))
+    await entered.wait()
+    yield
+    leave.set()
+    await holder

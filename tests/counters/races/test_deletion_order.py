@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, String, bindparam, delete, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 from support.pairs import assert_verified, counter, install, key, pair, reference
-from support.races import Actor, actors_on, meet, outcome, uuids, wait_for_state
+from support.races import Actor, meet, outcome, uuids, wait_for_state
 from support.recount import drifted
 from support.sessions import Counted
 from support.statements import recorded
@@ -61,10 +61,7 @@ def prepare(session: Session) -> None:
             session.add(Comment(thread_id=thread, author_id=author, message=message, **key))
 
 
-@pytest.fixture
-def actors(server: Engine) -> Iterator[Any]:
-    with actors_on(server, Counted, prepare, Base.metadata) as actors:
-        yield actors
+RACE = (Counted, prepare, Base.metadata)
 
 
 def edit(session: Session) -> None:

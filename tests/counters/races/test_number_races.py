@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ from sqlalchemy import Engine, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from support.numbers import Base, Entry, NumberedSession, Topic, add_topics, counters, last, numbers
-from support.races import LEVELS, Actor, actors_on, outcome, parameters, race, wait_for_state
+from support.races import LEVELS, Actor, outcome, parameters, race, wait_for_state
 
 from tallied.counters.unit_of_work import numbers as taking
 
@@ -18,19 +17,7 @@ Actors = tuple[Actor, ...]
 Place = int
 
 
-@pytest.fixture(scope="module")
-def server(server: Engine) -> Iterator[Engine]:
-    Base.metadata.create_all(server)
-    yield server
-    Base.metadata.drop_all(server)
-
-
-@pytest.fixture
-def actors(server: Engine, level: str) -> Iterator[Any]:
-    with actors_on(
-        server, NumberedSession, add_topics, Base.metadata, isolation_level=level
-    ) as actors:
-        yield actors
+RACE = (NumberedSession, add_topics, Base.metadata)
 
 
 def load(session: Session) -> dict[int, Entry]:

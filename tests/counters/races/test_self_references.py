@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, delete, event, select, update
 from sqlalchemy.orm import Session
-from support.races import LEVELS, Actor, actors_on, parameters, race, uuids
+from support.races import LEVELS, Actor, parameters, race, uuids
 from support.trees import Base, Note, Topic, TreeSession, counters, drift, reply
 
 from tallied.counters.sql import counter_updates, rows, tree_locks
@@ -167,17 +167,7 @@ def is_plain(pair: Any) -> bool:
     )
 
 
-@pytest.fixture(scope="module")
-def server(server: Engine) -> Iterator[Engine]:
-    Base.metadata.create_all(server)
-    yield server
-    Base.metadata.drop_all(server)
-
-
-@pytest.fixture
-def actors(server: Engine, level: str) -> Iterator[Any]:
-    with actors_on(server, TreeSession, prepare, Base.metadata, isolation_level=level) as actors:
-        yield actors
+RACE = (TreeSession, prepare, Base.metadata)
 
 
 @pytest.fixture

@@ -8,13 +8,12 @@ each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, ForeignKey, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
-from support.races import Actor, actors_on, uuids, wait_for_state
+from support.races import Actor, uuids, wait_for_state
 from support.recount import drifted
 from support.sessions import Counted
 
@@ -31,10 +30,7 @@ def prepare(session: Session) -> None:
     session.add(Comment(id=MINE, thread_id=THREAD, author_id=ADA, message="two words"))
 
 
-@pytest.fixture
-def actors(server: Engine) -> Iterator[Any]:
-    with actors_on(server, Counted, prepare, Base.metadata) as actors:
-        yield actors
+RACE = (Counted, prepare, Base.metadata)
 
 
 def lock(session: Session) -> None:
