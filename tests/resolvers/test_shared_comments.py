@@ -147,17 +147,22 @@ async def test_clients_of_a_commit_share_the_next_one(database: Database, shared
     assert shared.work.sizes == [4]
 
 
+@pytest.mark.parametrize("is_late", [False, True])
 async def test_clients_of_a_shared_commit_share_the_next(
-    database: Database, shared: Shared
+    database: Database, shared: Shared, is_late: bool
 ) -> None:
-    (thread,) = await store_threads(database, 1)
-    first = await shared.hold(shared.draft(thread, "first"))
-    tasks = [first]
+    async def end_turn(_: object) -> None:
+        if is_late:
+            shared.group._end_turn(shared.group._turn)
 
     async def add_twice(number: int) -> ChangedRows:
         await shared.start(shared.draft(thread, f"{number}"))
+        await asyncio.sleep(0)  # With the tasks, as many steps as by HTTP.
         return await shared.start(shared.draft(thread, f"{number} again"))
 
+    (thread,) = await store_threads(database, 1)
+    shared.work.before_batch = end_turn
+    tasks = [await shared.hold(shared.draft(thread, "first"))]
     tasks += [asyncio.ensure_future(add_twice(number)) for number in range(3)]
     await asyncio.sleep(0)
     shared.release()
