@@ -142,7 +142,7 @@ def is_outcome_unknown(error: BaseException) -> bool:
         return False
     if _sqlite_name(error).startswith("SQLITE_IOERR"):
         return True
-    cause = _driver_error(error)
+    cause = driver_error(error)
     return (
         error.connection_invalidated
         and not isinstance(cause, asyncpg.InterfaceError)
@@ -157,7 +157,7 @@ def unknown_outcome() -> OutcomeUnknown:
 
 def _by_sqlstate(error: BaseException) -> Failure | None:
     """Return what the error's SQLSTATE means, or that of what has caused it."""
-    cause: BaseException | None = _driver_error(error)
+    cause: BaseException | None = driver_error(error)
     failure = None
     while cause is not None:
         state = getattr(cause, "sqlstate", None) or ""
@@ -194,12 +194,12 @@ def is_disk_full(error: BaseException) -> bool:
 
 
 def _sqlite_name(error: BaseException) -> str:
-    causes = (error, getattr(error, "orig", None), error.__cause__, _driver_error(error))
+    causes = (error, getattr(error, "orig", None), error.__cause__, driver_error(error))
     names = (getattr(cause, "sqlite_errorname", None) for cause in causes)
     return next((str(name) for name in names if name), "")
 
 
-def _driver_error(error: BaseException) -> BaseException:
+def driver_error(error: BaseException) -> BaseException:
     """Return the driver's own error, which SQLAlchemy and its dialect wrap, or `error` itself."""
     original = getattr(error, "orig", None)
     if original is None:

@@ -105,7 +105,6 @@ class Lease(RowReader):
     async def fetch(
         self, statement: CompiledStatement, parameters: Mapping[str, Any] = NO_PARAMETERS
     ) -> Rows:
-        """Return the rows of a compiled statement, as sequences of values."""
         text, arguments = statement.bind(parameters)
         for observe in self.observers:
             observe(text)
@@ -141,7 +140,6 @@ class Lease(RowReader):
     async def read(
         self, statement: Select[Any], parameters: Mapping[str, Any] = NO_PARAMETERS
     ) -> list[Mapping[str, Any]]:
-        """Return the rows of a select, by the names of its columns, as :meth:`select` does."""
         compiled, values = self._statements.compile(statement, self.dialect)
         rows = await self.fetch(compiled, {**values, **parameters})
         return await as_records(compiled.columns, rows)
@@ -245,7 +243,6 @@ class SqliteLease(Lease):
     async def fetch(
         self, statement: CompiledStatement, parameters: Mapping[str, Any] = NO_PARAMETERS
     ) -> Rows:
-        """Return the rows of a compiled statement, as sequences of values."""
         await yield_if_due()
         rows = self.fetch_inline(statement, parameters)
         if rows is None:

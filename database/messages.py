@@ -11,6 +11,7 @@ from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError
 
 from ..errors import Busy, ConfigurationError, Unavailable
+from .failures import driver_error
 
 CONNECT_TIMEOUT = 10.0
 """Seconds that PostgreSQL has to accept a connection."""
@@ -58,21 +59,13 @@ def display_url(url: URL) -> str:
     return url.set(query=query).render_as_string(hide_password=True)
 
 
-def _cause(reported: BaseException) -> BaseException:
-    """Return the driver's own error, which SQLAlchemy and the dialect have wrapped."""
-    error = database_error(reported)
-    orig = error.orig if isinstance(error, DBAPIError) else None
-    cause: BaseException = getattr(orig, "__cause__", None) or orig or error
-    return cause
-
-
 def database_error(error: BaseException) -> BaseException:
     """Return the database's own error if `error` was raised in its place."""
     return error.__cause__ or error if isinstance(error, Busy | Unavailable) else error
 
 
 def describe_reason(error: BaseException, url: URL) -> str:
-    cause = _cause(error)
+    cause = driver_error(database_error(error))
     if isinstance(cause, TimeoutError):
         return f"no answer within {CONNECT_TIMEOUT:.0f} seconds"
     reason = (" ".join(str(cause).split()) or type(cause).__name__).rstrip(".")
@@ -88,7 +81,7 @@ def may_be_starting(error: Exception) -> bool:
     A refused connection, a name that is not resolved, and PostgreSQL's class 08 and 57P01 to
     57P03, as while it starts (Appendix A).
     """
-    cause = _cause(error)
+    cause = driver_error(database_error(error))
     if isinstance(cause, OSError):  # TimeoutError is one, too
         return not isinstance(cause, ssl.SSLError | PermissionError)
     state = str(getattr(cause, "sqlstate", None) or "")

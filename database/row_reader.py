@@ -63,7 +63,6 @@ class EngineReader(RowReader):
     async def fetch(
         self, statement: CompiledStatement, parameters: Mapping[str, Any] = NO_PARAMETERS
     ) -> Rows:
-        """Return the rows of a compiled statement, as sequences of values."""
         text, arguments = statement.bind(parameters)
         result = await self._run(lambda it: it.exec_driver_sql(text, tuple(arguments)).all())
         return await statement.process(result)
@@ -71,14 +70,12 @@ class EngineReader(RowReader):
     async def select(
         self, statement: Select[Any], parameters: Mapping[str, Any] = NO_PARAMETERS
     ) -> Rows:
-        """Return the rows of a select, as sequences of values."""
         values = dict(parameters)
         return await self._run(lambda connection: connection.execute(statement, values).all())
 
     async def read(
         self, statement: Select[Any], parameters: Mapping[str, Any] = NO_PARAMETERS
     ) -> list[Mapping[str, Any]]:
-        """Return the rows of a select, by the names of its columns."""
 
         def execute(connection: Connection) -> tuple[Sequence[str], Rows]:
             result = connection.execute(statement, dict(parameters))

@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from ..execution.errors import client_error
+from ..execution.errors import BAD_REQUEST, client_error
 from .media_types import GRAPHQL, JSON, choose
 
 
@@ -31,6 +31,11 @@ class RequestError(Exception):
         self.code = code
         self.message = message
         self.headers = headers or {}
+
+
+def bad_request(sentence: str) -> RequestError:
+    """Return the error of a request that cannot be understood."""
+    return RequestError(400, BAD_REQUEST, sentence)
 
 
 def encode_error(error: RequestError) -> bytes:

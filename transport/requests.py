@@ -15,12 +15,11 @@ from starlette.requests import Request as HTTPRequest
 from starlette.types import Receive
 
 from ..concurrency.deadlines import Overdue, within
-from ..execution.errors import BAD_REQUEST
 from ..execution.executor import Request
 from ..execution.persisted_documents import is_identifier
 from ..settings import Settings
 from .media_types import is_json
-from .request_errors import RequestError
+from .request_errors import RequestError, bad_request
 
 CLOSE = {"Connection": "close"}
 """The headers of a response before the end of the body, which the client may still be sending."""
@@ -101,9 +100,7 @@ def _read_query(query: bytes) -> Request:
     parameters: dict[str, Any] = {}
     for name, text in QueryParams(query).multi_items():
         if name in parameters:
-            raise RequestError(
-                400, BAD_REQUEST, f"The parameter {name[:50]} is given more than once."
-            )
+            raise bad_request(f"The parameter {name[:50]} is given more than once.")
         parameters[name] = text
     for name in ("variables", "extensions"):
         if name in parameters:
@@ -148,7 +145,7 @@ def _loads(text: bytes | str, what: str) -> Any:
     try:
         return orjson.loads(text)
     except ValueError as error:
-        raise RequestError(400, BAD_REQUEST, f"{what} {describe_json_fault(text)}") from error
+        raise bad_request(f"{what} {describe_json_fault(text)}") from error
 
 
 def describe_json_fault(text: bytes | str) -> str:
@@ -171,24 +168,20 @@ def parse_request(content: Any) -> Request:
     :raises RequestError: for a value that is no GraphQL-over-HTTP request.
     """
     if not isinstance(content, dict):
-        raise RequestError(
-            400, BAD_REQUEST, 'Send one JSON object, such as {"query": "{ __typename }"}.'
-        )
+        raise bad_request('Send one JSON object, such as {"query": "{ __typename }"}.')
     for name, value in content.items():
         if value is not None and name in _SHAPES and not isinstance(value, _SHAPES[name][0]):
             sentence = f"{name} must be {_SHAPES[name][1]}, not {_describe_type(value)}."
-            raise RequestError(400, BAD_REQUEST, sentence)
+            raise bad_request(sentence)
     query, id = content.get("query"), content.get("documentId")
     if id is not None and not is_identifier(id):
-        raise RequestError(
-            400,
-            BAD_REQUEST,
-            "documentId must be a document identifier, such as sha256: and 64 hexadecimal digits.",
+        raise bad_request(
+            "documentId must be a document identifier, such as sha256: and 64 hexadecimal digits."
         )
     if id is None and content.get("extensions"):
         id = _apollo_hash(content["extensions"])
     if query is None and id is None:
-        raise RequestError(400, BAD_REQUEST, "query must be a string: the GraphQL document.")
+        raise bad_request("query must be a string: the GraphQL document.")
     return Request(
         query,
         content.get("variables"),
@@ -218,15 +211,9 @@ def _apollo_hash(extensions: dict[str, Any]) -> str | None:
         or not isinstance(extension, dict)
         or extension.get("version") != 1
     ):
-        raise RequestError(
-            400,
-            BAD_REQUEST,
-            'extensions.persistedQuery must be {"version": 1, "sha256Hash": "..."}.',
-        )
+        raise bad_request('extensions.persistedQuery must be {"version": 1, "sha256Hash": "..."}.')
     if not re.fullmatch("[0-9a-fA-F]{64}", hash_):
-        raise RequestError(
-            400, BAD_REQUEST, "extensions.persistedQuery.sha256Hash must be 64 hexadecimal digits."
-        )
+        raise bad_request("extensions.persistedQuery.sha256Hash must be 64 hexadecimal digits.")
     return f"sha256:{hash_.lower()}"
 
 

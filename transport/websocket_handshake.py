@@ -6,12 +6,11 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
-from ..execution.errors import BAD_REQUEST
 from ..settings import SETTINGS
 from .addresses import AddressLimit
 from .allowed_hosts import AllowedHosts
 from .cross_origin import AllowedOrigins
-from .request_errors import RequestError, send_error
+from .request_errors import RequestError, bad_request, send_error
 from .service import RETRY_AFTER, Service
 from .websocket_endpoint import WebSocketHandler
 
@@ -70,7 +69,7 @@ class WebSocketEndpoint:
         self._origins.require_allowed(socket.headers, "open a WebSocket")
         if GRAPHQL_TRANSPORT_WS_PROTOCOL not in socket.scope["subprotocols"]:
             sentence = f"Open the WebSocket with the sub-protocol {GRAPHQL_TRANSPORT_WS_PROTOCOL}."
-            raise RequestError(400, BAD_REQUEST, sentence)
+            raise bad_request(sentence)
         if self._open >= self._service.settings.concurrent_sockets:
             sentence = "The server has as many WebSockets open as it may; try again later."
             raise RequestError(503, "OVERLOADED", sentence, {"Retry-After": RETRY_AFTER})

@@ -16,7 +16,7 @@ from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.types.unset import UNSET
 
 from ..execution.errors import BAD_REQUEST, mask_error
-from .request_errors import RequestError
+from .request_errors import RequestError, bad_request
 from .requests import describe_json_fault
 from .service import Service
 
@@ -169,7 +169,7 @@ def as_http_connection(socket: WebSocket, payload: Mapping[str, Any]) -> HTTPCon
             continue
         if not isinstance(value, str) or not (value.isascii() and value.isprintable()):
             sentence = f"{name} in the payload must be a string of printable ASCII characters."
-            raise RequestError(400, BAD_REQUEST, sentence)
+            raise bad_request(sentence)
         if value not in existing:
             headers.append((b"authorization", value.encode()))
     state = dict(socket.scope.get("state", {}))

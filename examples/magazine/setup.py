@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 
 from alembic import command
@@ -25,18 +25,19 @@ async def set_up(discussion: Discussion) -> None:
 
 async def migrate(discussion: Discussion, revision: str = "head") -> None:
     """Bring the magazine's own tables to a later revision, or to none but that."""
-    await _run(discussion, partial(_upgrade, revision))
+    await _run(discussion, command.upgrade, revision)
 
 
 async def downgrade(discussion: Discussion, revision: str) -> None:
     """Bring the magazine's own tables back to a revision."""
-    await _run(discussion, partial(_downgrade, revision))
+    await _run(discussion, command.downgrade, revision)
 
 
-async def _run(discussion: Discussion, step: partial[None]) -> None:
+async def _run(discussion: Discussion, step: Callable[[Config, str], None], revision: str) -> None:
     # One unit of work: all of it or nothing, on SQLite too.
     async def work(unit: UnitOfWork) -> None:
-        await (await unit.session.connection()).run_sync(step)
+        connection = await unit.session.connection()
+        await connection.run_sync(lambda sync: step(config(sync), revision))
 
     await discussion.write(work)
 
@@ -44,11 +45,3 @@ async def _run(discussion: Discussion, step: partial[None]) -> None:
 def config(connection: Connection) -> Config:
     """Return Alembic's configuration for that connection."""
     return Config(Path(__file__).with_name("alembic.ini"), attributes={"connection": connection})
-
-
-def _upgrade(revision: str, connection: Connection) -> None:
-    command.upgrade(config(connection), revision)
-
-
-def _downgrade(revision: str, connection: Connection) -> None:
-    command.downgrade(config(connection), revision)
