@@ -1,7 +1,5 @@
 """``python -m tallied`` is ``tallied``; both need the extra ``server``."""
 
-from __future__ import annotations
-
 import sys
 
 from .errors import MissingExtraError

@@ -1,7 +1,5 @@
 """Where the pages of the documentation and the command are, for hints that name one."""
 
-from __future__ import annotations
-
 from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 

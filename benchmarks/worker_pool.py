@@ -1,7 +1,5 @@
 """Processes that write at the same time, each on a connection of its own."""
 
-from __future__ import annotations
-
 import gc
 import multiprocessing
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Checks of the rights to write: of the database, and of its role on Tallied's tables."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from sqlalchemy import Connection

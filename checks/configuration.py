@@ -1,7 +1,5 @@
 """Checks of the settings and the rules: dangers and contradictions."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from ..host.access import HostRules

@@ -1,7 +1,5 @@
 """``tallied check``: report the faults of an installation."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """``tallied verify``: recount, and list wrong counters."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

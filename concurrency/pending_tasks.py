@@ -1,7 +1,5 @@
 """Tasks that have begun and not ended, to wait for before something is closed."""
 
-from __future__ import annotations
-
 import asyncio
 import sqlite3
 import time

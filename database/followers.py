@@ -1,7 +1,5 @@
 """The functions that follow the commit of a unit of work."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 

@@ -1,7 +1,5 @@
 """Specifics of SQLite: pragmas, BEGIN IMMEDIATE, interruption of statements."""
 
-from __future__ import annotations
-
 import asyncio
 import sqlite3
 import time

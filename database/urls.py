@@ -5,8 +5,6 @@ Hosts give PostgreSQL's addresses as libpq reads them (PostgreSQL documentation,
 names for some of the parameters, and refuses those that it does not know.
 """
 
-from __future__ import annotations
-
 import re
 import shlex
 import ssl

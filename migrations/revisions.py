@@ -1,7 +1,5 @@
 """The revision of a database, and those that there are, without Alembic."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Alembic's part of a migration."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from alembic.command import downgrade, upgrade

@@ -1,7 +1,5 @@
 """The revision: what a comment said after one of its edits."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from uuid import UUID
 

@@ -1,7 +1,5 @@
 """The withdrawn text: what a comment held before it was deleted or hidden."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from uuid import UUID
 

@@ -1,7 +1,5 @@
 """Queries of flags, and of the comments that wait for moderators."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from uuid import UUID
 

@@ -1,7 +1,5 @@
 """Rows that several units may insert at once, and that exist once."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from sqlalchemy import inspect

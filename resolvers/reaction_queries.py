@@ -1,7 +1,5 @@
 """Reactions as readers see them: how many of each kind, and of whom."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache

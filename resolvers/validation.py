@@ -1,7 +1,5 @@
 """The rules for texts from outside, checked before anything is changed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, NoReturn
 

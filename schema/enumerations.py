@@ -1,7 +1,5 @@
 """The enumerations of comments and of moderation."""
 
-from __future__ import annotations
-
 from enum import Enum
 
 import strawberry

@@ -9,8 +9,6 @@ the commands of the environment that `--python` is in before all others, and on 
 free.
 """
 
-from __future__ import annotations
-
 import argparse
 import doctest
 import os

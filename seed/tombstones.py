@@ -1,7 +1,5 @@
 """Deleted comments among the demo data: some that have replies, so that they stay in lists."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import timedelta
 from random import Random

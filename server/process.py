@@ -1,7 +1,5 @@
 """The server process: uvicorn on a port that is bound first of all."""
 
-from __future__ import annotations
-
 import errno
 import os
 import signal

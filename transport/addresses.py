@@ -1,7 +1,5 @@
 """Limits for each client address."""
 
-from __future__ import annotations
-
 import logging
 from collections import Counter
 

@@ -9,8 +9,6 @@ The patterns of the setting ``allowed_hosts`` are those of Starlette's ``Trusted
 which responds in plain text, allows no addresses by default and has no exception for probes.
 """
 
-from __future__ import annotations
-
 import re
 from ipaddress import ip_address
 

@@ -1,7 +1,5 @@
 """Headers that have passed all checks: a client sends the same ones with each request."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 

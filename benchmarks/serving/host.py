@@ -4,8 +4,6 @@
 `BARE_DATABASE`, with the protocol of ``tallied serve``.
 """
 
-from __future__ import annotations
-
 import os
 from datetime import timedelta
 

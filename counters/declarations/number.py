@@ -1,7 +1,5 @@
 """Numbers of the rows of a parent, in the order of commits."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from sqlalchemy import ColumnElement, case, func, or_

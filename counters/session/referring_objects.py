@@ -1,7 +1,5 @@
 """The loaded objects that point to each row of a copied relation."""
 
-from __future__ import annotations
-
 from typing import Any
 from weakref import WeakSet
 

@@ -1,7 +1,5 @@
 """Take numbers from parents under their locks, and store those of rows that are written already."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The pages of those who write articles."""
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter

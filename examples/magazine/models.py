@@ -1,7 +1,5 @@
 """The magazine's own tables, on its own MetaData: its users and its articles."""
 
-from __future__ import annotations
-
 from datetime import date
 from uuid import UUID
 

@@ -1,7 +1,5 @@
 """Create the threads and their comments."""
 
-from __future__ import annotations
-
 import sqlalchemy as sa
 from alembic import op
 

@@ -1,7 +1,5 @@
 """Keep what the filters of threads and comments go by: folded titles, and indexes."""
 
-from __future__ import annotations
-
 import logging
 import unicodedata
 

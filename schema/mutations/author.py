@@ -1,7 +1,5 @@
 """The mutations of authors."""
 
-from __future__ import annotations
-
 from enum import Enum
 from uuid import UUID
 

@@ -1,7 +1,5 @@
 """The mutations of comments."""
 
-from __future__ import annotations
-
 from uuid import UUID
 
 import strawberry

@@ -1,7 +1,5 @@
 """The mutation of marks."""
 
-from __future__ import annotations
-
 import strawberry
 from strawberry import UNSET
 

@@ -1,7 +1,5 @@
 """The mutations of moderation."""
 
-from __future__ import annotations
-
 import strawberry
 from strawberry import UNSET
 

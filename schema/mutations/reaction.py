@@ -1,7 +1,5 @@
 """The mutations of reactions."""
 
-from __future__ import annotations
-
 import strawberry
 
 from ...execution.context import SharedChange

@@ -1,7 +1,5 @@
 """The mutations of threads."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import strawberry

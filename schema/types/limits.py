@@ -1,7 +1,5 @@
 """The type Limits: the limits of what clients send, as the schema shows them."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import strawberry

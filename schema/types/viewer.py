@@ -1,7 +1,5 @@
 """The type Viewer."""
 
-from __future__ import annotations
-
 from typing import Self
 
 import strawberry
