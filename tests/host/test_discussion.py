@@ -214,7 +214,12 @@ def test_unroutable_path_is_refused(path: str) -> None:
 
 
 @pytest.mark.slow
-async def test_thirty_apps_use_constant_memory(tmp_path: Path) -> None:
+async def test_thirty_apps_use_constant_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The tests share compiled statements, which hold on to the engine of the first.
+    monkeypatch.setattr(Database, "__init__", vars(Database.__init__)["__wrapped__"])
+
     async def use(number: int) -> None:
         discussion = Discussion(
             f"sqlite+aiosqlite:///{tmp_path / str(number)}.db",
