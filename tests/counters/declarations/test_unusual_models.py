@@ -142,7 +142,6 @@ def odd(request: pytest.FixtureRequest) -> tuple[Any, Any]:
     return Parent, Source
 
 
-@pytest.mark.exhaustive
 def test_odd_names_of_tables_and_columns_are_counted(engine: Engine, odd: tuple[Any, Any]) -> None:
     Parent, Source = odd
     table = Source.__table__

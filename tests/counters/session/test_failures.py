@@ -55,7 +55,6 @@ def assert_goes_on(session: Session, thread: Thread, before: tuple[int, int]) ->
 # A session that ends halfway
 
 
-@pytest.mark.exhaustive
 @pytest.mark.parametrize("in_savepoint", [False, True], ids=["plain", "savepoint"])
 @pytest.mark.parametrize("flushed", [False, True], ids=["previewed", "flushed"])
 @pytest.mark.parametrize("end", [Session.close, Session.invalidate, Session.reset])

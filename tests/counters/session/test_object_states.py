@@ -97,7 +97,7 @@ CASES: dict[Callable[[Session, Comment], None], tuple[Any, Any, Any]] = {
 """The comments and words of the first thread, the second, and the author afterwards."""
 
 
-@pytest.mark.exhaustive
+@pytest.mark.sampled
 @pytest.mark.parametrize("act", CASES)
 def test_object_that_changes_its_state_is_counted_as_its_row(
     session: Session, act: Callable[[Session, Comment], None]

@@ -238,7 +238,7 @@ WAYS: dict[str, tuple[Work, Totals, Totals]] = {
 }
 
 
-@pytest.mark.exhaustive
+@pytest.mark.sampled
 @pytest.mark.parametrize("way", WAYS)
 def test_write_is_counted_on_the_leader(
     way: str, routed: Router, engine: Engine, follower: Engine

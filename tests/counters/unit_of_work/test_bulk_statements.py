@@ -104,7 +104,7 @@ WRITES: dict[str, Write] = {
 }
 
 
-@pytest.mark.exhaustive
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", WRITES)
 def test_bulk_statement_is_counted(session: Session, threads: list[Thread], name: str) -> None:
     perform(session, WRITES[name], threads)

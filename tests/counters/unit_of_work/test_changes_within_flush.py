@@ -83,7 +83,6 @@ ALL = "all, delete-orphan"
 NONE = "save-update, merge"
 
 
-@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("act", "cascade", "of_parent", "of_other", "by_author"),
     [

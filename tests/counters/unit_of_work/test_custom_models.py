@@ -300,7 +300,6 @@ BULK: dict[str, Callable[[Session], Any]] = {
 }
 
 
-@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", BULK)
 def test_bulk_statement_is_counted_in_all_parents(
     session: Session, customers: list[Customer], name: str

@@ -122,7 +122,7 @@ COMPUTED: dict[str, tuple[int, Statement]] = {
 }
 
 
-@pytest.mark.exhaustive
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", COMPUTED)
 def test_statement_derives_columns(session: Session, thread: Thread, name: str) -> None:
     words, act = COMPUTED[name]

@@ -187,7 +187,7 @@ WAYS: dict[str, tuple[Callable[[Session], Any], Numbers, Numbers, int]] = {
 """What is done, with the count and the greatest of each board then, and the count of the wall."""
 
 
-@pytest.mark.exhaustive
+@pytest.mark.sampled
 @pytest.mark.parametrize("way", WAYS)
 def test_generated_columns_are_current_after_a_flush(way: str, session: Session) -> None:
     work, one, two, on_wall = WAYS[way]

@@ -101,7 +101,6 @@ def test_comments_reach_the_article_by_one_statement(
     assert_exact(host)
 
 
-@pytest.mark.exhaustive
 @pytest.mark.parametrize("way", ["edit", "move", "delete", "bulk update", "bulk delete", "insert"])
 def test_change_of_comments_reaches_the_article(filled: Any, host: Session, way: str) -> None:
     one, two, _article, free = filled
@@ -132,7 +131,6 @@ def test_change_of_comments_reaches_the_article(filled: Any, host: Session, way:
     assert_exact(host)
 
 
-@pytest.mark.exhaustive
 @pytest.mark.parametrize("way", ["object", "key", "bulk", "none", "none by key", "bulk none"])
 def test_article_moved_to_another_thread_shows_its_comments(
     filled: Any, host: Session, way: str

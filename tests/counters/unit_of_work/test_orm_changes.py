@@ -65,7 +65,7 @@ CHANGES: dict[str, tuple[Change, tuple[int, int] | None, tuple[int, int]]] = {
 """Changes of threads of 2 + 3 + 4 and 4 + 6 words, and their comments and words afterwards."""
 
 
-@pytest.mark.exhaustive
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", CHANGES)
 def test_change_is_counted_at_the_flush(session: Session, name: str) -> None:
     thread, other = stored_thread(session, 2, 3, 4), stored_thread(session, 4, 6)

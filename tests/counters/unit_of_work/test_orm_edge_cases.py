@@ -261,7 +261,6 @@ def test_concrete_subclass_is_not_counted_for_its_base(engine: Engine) -> None:
         assert parent.n == 2
 
 
-@pytest.mark.exhaustive
 @pytest.mark.parametrize("how", ["session", "statement"])
 @pytest.mark.parametrize("referred", ["the key", "a unique column", "another registry"])
 def test_cascade_over_two_tables_lowers_the_other_parents(

@@ -118,7 +118,6 @@ def test_parent_spared_by_a_delete_is_counted(tree: SimpleNamespace, build: Any)
     assert tuple(tree.session.connection().execute(root).one()) == (2, 13)
 
 
-@pytest.mark.exhaustive
 @pytest.mark.parametrize("with_root", [True, False])
 @pytest.mark.parametrize("how", ["invoke_statement", "execute"])
 def test_delete_turned_into_an_update_is_counted(

@@ -87,7 +87,7 @@ COSTS: dict[str, tuple[Callable[[Session, list[Thread]], Any], list[str]]] = {
 }
 
 
-@pytest.mark.exhaustive
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", COSTS)
 def test_change_costs_few_statements(
     session: Session, engine: Engine, threads: list[Thread], executed: Statements, name: str
@@ -165,7 +165,6 @@ def committed(session: Session, id: UUID) -> None:
     session.commit()
 
 
-@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "lock",
     [
