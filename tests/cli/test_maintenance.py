@@ -23,7 +23,6 @@ def spoil(url: str) -> None:
     sql(url, "UPDATE tallied_thread SET word_count = word_count + 17")
 
 
-@pytest.mark.slow
 def test_verify_selects_counters_and_threads(seeded: str, commands: Commands) -> None:
     spoil(seeded)
     sql(seeded, "UPDATE tallied_thread SET comment_count = 5000")
@@ -103,13 +102,13 @@ def test_amounts_are_repaired_alone_where_they_are_named(seeded: str, commands: 
     assert commands("verify", "Thread.word_count", "--database", seeded).code == 1
 
 
-@pytest.mark.slow
 def test_amounts_of_some_threads_and_after_some_comment(seeded: str, commands: Commands) -> None:
     query = "SELECT thread_id, count(*) FROM tallied_comment GROUP BY thread_id ORDER BY 1"
     thread, number = sql(seeded, query)[2]
     wrong = (
         "UPDATE tallied_comment SET word_count = word_count + 1",
         "UPDATE tallied_thread SET word_count = word_count + comment_count",
+        "UPDATE tallied_author SET word_count = word_count + comment_count",
     )
     arguments = ("rebuild", "--amounts", "--batch-size", "30", "--database", seeded)
 
