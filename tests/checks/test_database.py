@@ -10,7 +10,7 @@ from sqlalchemy import ForeignKey, MetaData, Table, text
 from sqlalchemy import text as sql_text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
-from support.rows import execute
+from support.rows import execute, fetch_values, run_sync
 from support.statements import recorded
 
 from tallied.checks import check, check_database
@@ -29,8 +29,7 @@ on_postgresql = pytest.mark.parametrize("backend", ["postgresql"], indirect=True
 
 
 async def read(database: Database, statement: str) -> list[str]:
-    async with database.read() as connection:
-        return list(await connection.scalars(text(statement)))
+    return await fetch_values(database, text(statement))
 
 
 async def find(database: Database, **options: Any) -> dict[str, str]:
@@ -260,8 +259,7 @@ extended.install(HostSession)
 async def test_counters_of_host_need_indexes(migrated: Database) -> None:
     table = Report.__table__
     assert isinstance(table, Table)
-    async with migrated.engine.begin() as connection:
-        await connection.run_sync(table.create)
+    await run_sync(migrated, table.create)
     assert counters.installed_on(HostSession) is extended
     assert await find(migrated, session_class=HostSession, start=False, deep=True) == {}
     await execute(migrated, "DROP INDEX ix_report_thread_id")
@@ -282,8 +280,7 @@ async def test_host_counter_on_other_session_class_is_reported(migrated: Databas
     await execute(migrated, "CREATE TABLE report (id integer PRIMARY KEY)")
     assert await find(migrated) == {}, "of a host whose table has the same name"
     await execute(migrated, "DROP TABLE report")
-    async with migrated.engine.begin() as connection:
-        await connection.run_sync(HostBase.metadata.tables["report"].create)
+    await run_sync(migrated, HostBase.metadata.tables["report"].create)
     for sessions, name in ((None, "CountedSession"), (Plain, "Plain")):
         for options in ({"start": True}, {"start": False, "deep": True}):
             texts = await find(migrated, session_class=sessions, **options)
@@ -322,8 +319,7 @@ def bulletin() -> tuple[type[Session], MetaData]:
 
 async def test_tables_of_equal_name_belong_to_their_hosts(migrated: Database) -> None:
     (one, tables), (other, _) = bulletin(), bulletin()
-    async with migrated.engine.begin() as connection:
-        await connection.run_sync(tables.create_all)
+    await run_sync(migrated, tables.create_all)
     for sessions in (one, other):
         assert await find(migrated, session_class=sessions) == {}
 

@@ -15,7 +15,7 @@ from conftest import BACKENDS, Open
 from sqlalchemy import NullPool, event, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from support.commands import NEWEST, sql
-from support.rows import add_threads, writing
+from support.rows import add_threads, execute, writing
 
 from tallied.asgi import create_app
 from tallied.checks.readiness import BEHIND, DISK_FULL, NOT_SET_UP, READ_ONLY, Readiness
@@ -255,8 +255,7 @@ async def make_room(database: Database) -> None:
         if database.is_sqlite
         else "DROP TRIGGER fail ON tallied_thread"
     )
-    async with database.engine.begin() as connection:
-        await connection.exec_driver_sql(statement)
+    await execute(database, statement)
 
 
 async def fill_threads(database: Database) -> None:

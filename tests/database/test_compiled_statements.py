@@ -10,7 +10,7 @@ import pytest
 from conftest import Open
 from sqlalchemy import Integer, Select, String, bindparam, func, literal, select, text, tuple_
 from support.leases import connect, sum_statement, thread_statement
-from support.rows import add_threads
+from support.rows import add_threads, fetch_values
 
 from tallied.database import Database
 from tallied.database.statement import MAX_LATEST, MAX_TEXTS, CompiledStatement, StatementCache
@@ -23,8 +23,7 @@ MOMENT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 async def fill(database: Database) -> list[UUID]:
     """Add three threads, and return their ids."""
     await database.write(lambda unit: add_threads(unit, 3))
-    async with database.read() as connection:
-        return list((await connection.execute(select(Thread.id).order_by(Thread.id))).scalars())
+    return await fetch_values(database, select(Thread.id).order_by(Thread.id))
 
 
 def statements(ids: list[UUID], moment: datetime, size: int) -> list[Select[Any]]:

@@ -9,7 +9,7 @@ import pytest
 from conftest import Open
 from sqlalchemy import text
 from support.outages import execute, idle_transactions, proxied
-from support.rows import add_threads, count_rows
+from support.rows import add_threads, count_rows, fetch_value
 
 from tallied.database import UnitOfWork
 from tallied.database.network import KEEPALIVES, timeouts
@@ -79,7 +79,6 @@ async def test_requests_unit_may_idle_for_its_execution_time(
     with_tables: None, empty_url: str
 ) -> None:
     discussion = Discussion(empty_url, settings=Settings(execution_time=4))
-    async with discussion.database.read() as connection:
-        value = await connection.scalar(text("SHOW idle_in_transaction_session_timeout"))
+    value = await fetch_value(discussion.database, text("SHOW idle_in_transaction_session_timeout"))
     assert value == "12s"
     await discussion.database.dispose()

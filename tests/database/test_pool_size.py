@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 import pytest
 from conftest import Open
 from sqlalchemy import AsyncAdaptedQueuePool, text
+from support.rows import fetch_value
 
 from tallied.database import Database
 from tallied.discussion import Discussion
@@ -36,8 +37,7 @@ async def test_exhausted_pool_is_busy_database(
             await stack.enter_async_context(database.read())
         with pytest.raises(Busy, match="send the same request again"):
             await database.write(lambda unit: unit.session.execute(text("SELECT 1")))
-    async with database.read() as connection:
-        assert (await connection.execute(text("SELECT 7"))).scalar_one() == 7
+    assert await fetch_value(database, text("SELECT 7")) == 7
 
 
 async def test_setting_is_size_everywhere(empty_url: str) -> None:
@@ -51,8 +51,7 @@ async def test_setting_is_size_everywhere(empty_url: str) -> None:
 
 async def test_database_in_memory_has_no_pool_to_size() -> None:
     database = Database("sqlite+aiosqlite://", pool_size=7)
-    async with database.read() as connection:
-        assert (await connection.execute(text("SELECT 7"))).scalar_one() == 7
+    assert await fetch_value(database, text("SELECT 7")) == 7
     await database.dispose()
 
 

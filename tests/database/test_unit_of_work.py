@@ -9,7 +9,7 @@ import pytest
 from conftest import Open
 from sqlalchemy import event, select, text
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
-from support.rows import add_threads, count_rows
+from support.rows import add_threads, count_rows, fetch, fetch_values
 
 from tallied.database import Database, UnitOfWork
 from tallied.errors import Busy
@@ -161,8 +161,7 @@ async def test_concurrent_units_lose_no_update(database: Database) -> None:
         await unit.session.flush()
 
     await asyncio.gather(*(database.write(add) for _ in range(40)))
-    async with database.read() as connection:
-        row = (await connection.execute(select(Thread.comment_count, Thread.word_count))).one()
+    (row,) = await fetch(database, select(Thread.comment_count, Thread.word_count))
     assert tuple(row) == (40, 120)
 
 
@@ -190,8 +189,7 @@ async def test_deadlock_is_run_again(database: Database) -> None:
 
     await asyncio.gather(write((one, two), 1), write((two, one), 2))
     assert sorted(tries) in ([1, 1, 2], [1, 2, 2])
-    async with database.read() as connection:
-        titles = (await connection.execute(select(Thread.title))).scalars().all()
+    titles = await fetch_values(database, select(Thread.title))
     assert all("by 1" in title and "by 2" in title for title in titles)
 
 
@@ -262,8 +260,7 @@ async def test_unit_behind_another_process_ends_busy(database: Database) -> None
     await database.write(ahead)
     assert len(tries) == 1
     await impatient.write(rename)
-    async with database.read() as connection:
-        titles = (await connection.execute(select(Thread.title))).scalars().all()
+    titles = await fetch_values(database, select(Thread.title))
     assert [title.count("!") for title in titles] == [2, 2]
     await impatient.dispose()
 

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import delete, select, update
 from support.press import Press
+from support.rows import fetch, fetch_values
 
 from magazine import articles
 from magazine.discussion import make_discussion, make_engine
@@ -78,13 +79,11 @@ async def test_deletions_keep_counts_exact(press: Press) -> None:
         assert author is not None
         await authors.delete_author(unit, access, author)
 
-    async with press.discussion.database.read() as connection:
-        before = list((await connection.execute(select(Author.name))).scalars())
+    before = await fetch_values(press.discussion.database, select(Author.name))
     assert sorted(before) == ["ada", "ben", "eve"]
     await press.do(articles.delete, "ada", one)
     assert await press.numbers() == {two: (3, 3)}
-    async with press.discussion.database.read() as connection:
-        assert len((await connection.execute(select(Thread.id))).all()) == 1
+    assert len(await fetch(press.discussion.database, select(Thread.id))) == 1
     await press.do(leave, "eve")
     page = await press.guest().see(f"/articles/{two}")
     assert page.css_first("#discussion h2").text() == "3 comments"
@@ -115,8 +114,7 @@ async def test_rollback_of_host_undoes_comment(press: Press) -> None:
     assert before[draft] == (0, 0)
     assert len(press.told) == reply
     await press.guest().see(f"/articles/{draft}", 404)
-    async with press.discussion.database.read() as connection:
-        titles = list((await connection.execute(select(Thread.title))).scalars())
+    titles = await fetch_values(press.discussion.database, select(Thread.title))
     assert sorted(titles) == ["Salt", "Sand"]
 
 

@@ -137,9 +137,7 @@ class Board:
     async def add(self, client: str, name: str, parent: str | None, status: str | None) -> None:
         writer, thread = self.client(client), "secret" if "secret" in name else "thread"
         place = {} if parent is None else {"replyToId": self.ids[parent]}
-        input = writer.written(self.ids[thread], f"Words of {name}") | place
-        added = await writer.do("addComment", "comment { id }", **input)
-        self.ids[name] = added["comment"]["id"]
+        self.ids[name] = await writer.comment(self.ids[thread], f"Words of {name}", **place)
         if status is not None:
             await self.hide(name, status)
 

@@ -194,10 +194,7 @@ async def test_mutations_answer_as_of_missing_comments(database: Database, state
     parent = await host.bob.comment(thread)
     hidden = []
     for status, more in (("PENDING", {}), ("SPAM", {"replyToId": parent})):
-        added = await host.ada.do(
-            "addComment", "comment { id }", threadId=thread, message="Hidden", **more
-        )
-        hidden.append(added["comment"]["id"])
+        hidden.append(await host.ada.comment(thread, "Hidden", **more))
         await host.moderator.do("moderateComments", "comments { id }", ids=hidden[-1:], to=status)
     hidden.append(await host.moderator.comment(secret))
     rows = [*((Comment, key(id)) for id in hidden), (Thread, key(secret))]
@@ -233,17 +230,11 @@ async def test_payloads_tell_nothing_of_hidden_replies(database: Database) -> No
     for has_hidden in (False, True):
         thread = await host.bob.thread("Engines")
         parent = await host.bob.comment(thread, "Above")
+        reply = await host.ada.comment(thread, "Hi", replyToId=parent)
         if has_hidden:
-            added = await host.ada.do(
-                "addComment", "comment { id }", threadId=thread, message="Hi", replyToId=parent
-            )
-            hidden = added["comment"]["id"]
-            await host.moderator.do("moderateComments", "comments { id }", ids=[hidden], to="SPAM")
+            await host.moderator.do("moderateComments", "comments { id }", ids=[reply], to="SPAM")
         else:
-            gone = await host.ada.do(
-                "addComment", "comment { id }", threadId=thread, message="Hi", replyToId=parent
-            )
-            await host.ada.do("deleteComment", "comment { id }", commentId=gone["comment"]["id"])
+            await host.ada.do("deleteComment", "comment { id }", commentId=reply)
         facts = """comment { message replyCount threadReplyCount isPublished isDeleted status
           pendingReason flagCount viewerCanReply viewerCanDelete viewerCanEdit seq
           replies(first: 2) { totalCount nodes { id } } }
@@ -291,10 +282,7 @@ async def test_moderator_sees_hidden_comments_and_numbers(database: Database) ->
     ids = {"SECRET": await host.moderator.comment(secret, "In secret")}
     for status in ("PENDING", "REJECTED", "SPAM"):
         place = {} if status == "PENDING" else {"replyToId": parent}
-        added = await host.ada.do(
-            "addComment", "comment { id }", threadId=thread, message=status, **place
-        )
-        ids[status] = added["comment"]["id"]
+        ids[status] = await host.ada.comment(thread, status, **place)
         change = {"ids": [ids[status]], "to": status}
         await host.moderator.do("moderateComments", "comments { id }", **change)
     change = {"ids": [ids["SECRET"]], "to": "PENDING"}

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import BigInteger, DateTime, Integer, SmallInteger, String, Uuid, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from support.host import Host, about, key, titles
-from support.rows import count_rows
+from support.rows import count_rows, run_sync
 
 from tallied.database import Database
 from tallied.discussion import Discussion
@@ -94,8 +94,7 @@ TARGETS = [
 
 @pytest.fixture
 async def host(database: Database) -> Host:
-    async with database.engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
+    await run_sync(database, Base.metadata.create_all)
 
     async def fill(unit: Any) -> None:
         unit.session.add_all(

@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, ForeignKey, MetaData, Table, inspect, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from support.rows import execute
+from support.rows import execute, run_sync
 
 from tallied.database import Database
 from tallied.migrations import autogenerate
@@ -88,8 +88,7 @@ async def test_autogenerate_proposes_nothing_of_tallied(
         ("add_table", "user_account"),
     }
     assert all(name.startswith(("article", "user_account", "ix_article")) for _, name in result)
-    async with migrated.engine.begin() as connection:
-        await connection.run_sync(base.metadata.create_all)
+    await run_sync(migrated, base.metadata.create_all)
     assert await ask(migrated, base, **options) == []
     await execute(
         migrated,

@@ -11,6 +11,7 @@ from psycopg import sql
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 from support.api import Api
+from support.rows import fetch_values, run_sync
 
 from tallied.database import Database
 from tallied.migrations.runner import downgrade, migrate, read_state
@@ -52,8 +53,7 @@ def url(owner: URL) -> str:
 
 
 async def create_all(database: Database) -> None:
-    async with database.engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
+    await run_sync(database, Base.metadata.create_all)
 
 
 async def create_all_in_autocommit(database: Database) -> None:
@@ -91,8 +91,7 @@ async def test_without_extension_titles_are_found_without_its_index(
         assert "pg_trgm" in warning
         assert "titles" in warning
         assert await indexes(database) == []
-        async with database.read() as connection:
-            assert (await connection.scalars(EXTENSIONS)).all() == []
+        assert await fetch_values(database, EXTENSIONS) == []
         api = Api(database)
         for title in ("A Needle in it", "Nothing"):
             await api.thread(title)

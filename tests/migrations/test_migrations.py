@@ -16,7 +16,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, event, inspect, text
 from sqlalchemy.exc import DBAPIError
 from support.catalog import as_made, catalog, read
-from support.rows import execute
+from support.rows import execute, fetch_value, run_sync
 
 import tallied
 from tallied.database import Database
@@ -55,8 +55,7 @@ async def test_migrated_database_equals_models(empty: Database) -> None:
     migrated = await read(empty, as_made)
 
     await downgrade(empty)
-    async with empty.engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
+    await run_sync(empty, Base.metadata.create_all)
     assert migrated == await read(empty, as_made)
 
 
@@ -178,8 +177,7 @@ async def test_revision_of_host_is_left_alone(empty: Database) -> None:
         "INSERT INTO alembic_version VALUES ('theirs')",
     )
     await migrate(empty)
-    async with empty.read() as connection:
-        assert await connection.scalar(text("SELECT version_num FROM alembic_version")) == "theirs"
+    assert await fetch_value(empty, text("SELECT version_num FROM alembic_version")) == "theirs"
 
 
 async def test_database_of_newer_version_is_refused(empty: Database) -> None:

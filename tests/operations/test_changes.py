@@ -10,6 +10,7 @@ import strawberry
 from sqlalchemy import select
 from strawberry.extensions import FieldExtension
 from support.plans import PlannedApi
+from support.rows import fetch
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database, UnitOfWork
@@ -106,8 +107,7 @@ async def test_rejected_input_is_answered_by_graphql_core(
     answer = await api(ADD, input=input)
     assert answer == await api.by_core(ADD, input=input)
     assert api.counts.guarded == {reason: 1}
-    async with database.read() as connection:
-        assert (await connection.execute(select(Comment.id))).all() == []
+    assert await fetch(database, select(Comment.id)) == []
 
 
 class Late(Policy):
@@ -284,8 +284,7 @@ async def test_planned_change_writes_one_row(database: Database) -> None:
     id = await new_thread(api)
     answer = await api(ADD, input=comment(id))
     key = decode_id(answer["data"]["addComment"]["comment"]["id"], "id", "Comment")[1]
-    async with database.read() as connection:
-        rows = (await connection.execute(select(Comment.id))).all()
+    rows = await fetch(database, select(Comment.id))
     assert [row.id for row in rows] == [key]
 
 

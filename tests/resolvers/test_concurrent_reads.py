@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, delete, event
-from sqlalchemy.orm import Session
 from support.api import Api, mutation
 from support.recount import count_drifted
 from support.sessions import Counted
@@ -167,8 +166,8 @@ async def test_row_deleted_before_update_is_not_found(api: Api) -> None:
             await assert_not_found(api, change, field, **input)
 
 
-async def behind(api: Api, other: Session, query: str, **variables: Any) -> Any:
-    """Return the data of a request that waits for the flushed session `other` to commit."""
+async def behind(api: Api, engine: Engine, change: Any, query: str, **variables: Any) -> Any:
+    """Return the data of a request that waits for another session to commit its change."""
     waiting = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -176,15 +175,19 @@ async def behind(api: Api, other: Session, query: str, **variables: Any) -> Any:
         if call[2].startswith(("BEGIN IMMEDIATE", "SELECT", "UPDATE", "WITH")):
             loop.call_soon_threadsafe(waiting.set)
 
-    event.listen(api.database.engine.sync_engine, "before_cursor_execute", tell)
-    request = asyncio.create_task(api(query, **variables))
-    await asyncio.wait_for(waiting.wait(), 10)
-    # It has sent its first statement, and gets no answer as long as the other holds the row.
-    done, _ = await asyncio.wait([request], timeout=0.3)
-    assert not done
-    other.commit()
-    answer = await request
-    event.remove(api.database.engine.sync_engine, "before_cursor_execute", tell)
+    with Counted(engine) as other:
+        change(other)
+        other.flush()
+        event.listen(api.database.engine.sync_engine, "before_cursor_execute", tell)
+        request = asyncio.create_task(api(query, **variables))
+        await asyncio.wait_for(waiting.wait(), 10)
+        # It has sent its first statement, and gets no answer as long as the other holds the row.
+        done, _ = await asyncio.wait([request], timeout=0.3)
+        assert not done
+        other.commit()
+        answer = await request
+        event.remove(api.database.engine.sync_engine, "before_cursor_execute", tell)
+    assert await count_drifted(api.database) == 0
     return answer
 
 
@@ -196,71 +199,60 @@ async def test_edit_behind_move_returns_new_thread(api: Api, someone_else: Engin
     source = await api.thread("Engines", "one two")
     target = await api.thread("Looms", "one two three")
     id = await api.comment(source, "four five six seven")
-    with Counted(someone_else) as other:
-        other.get_one(Comment, key(id)).thread_id = key(target)
-        other.flush()
-        edited = await behind(
-            api,
-            other,
-            """mutation($id: ID!) { editComment(input: {commentId: $id, message: "four"}) {
-                 comment { thread { id wordCount } } thread { id wordCount } } }""",
-            id=id,
-        )
+    edited = await behind(
+        api,
+        someone_else,
+        lambda other: setattr(other.get_one(Comment, key(id)), "thread_id", key(target)),
+        """mutation($id: ID!) { editComment(input: {commentId: $id, message: "four"}) {
+             comment { thread { id wordCount } } thread { id wordCount } } }""",
+        id=id,
+    )
     assert edited["thread"] == edited["comment"]["thread"] == {"id": target, "wordCount": 4}
-    assert await count_drifted(api.database) == 0
 
 
 async def test_move_behind_move_returns_previous_thread(api: Api, someone_else: Engine) -> None:
     ids = [await api.thread(title, "one two") for title in ("Engines", "Looms", "Mills")]
     id = await api.comment(ids[0], "four five six seven")
-    with Counted(someone_else) as other:
-        other.get_one(Comment, key(id)).thread_id = key(ids[1])
-        other.flush()
-        moved = await behind(
-            api,
-            other,
-            """mutation($id: ID!, $to: ID!) { moveComment(input: {commentId: $id, threadId: $to}) {
-                 previousThread { id wordCount } thread { id wordCount } } }""",
-            id=id,
-            to=ids[2],
-        )
+    moved = await behind(
+        api,
+        someone_else,
+        lambda other: setattr(other.get_one(Comment, key(id)), "thread_id", key(ids[1])),
+        """mutation($id: ID!, $to: ID!) { moveComment(input: {commentId: $id, threadId: $to}) {
+             previousThread { id wordCount } thread { id wordCount } } }""",
+        id=id,
+        to=ids[2],
+    )
     assert moved["previousThread"] == {"id": ids[1], "wordCount": 2}
     assert moved["thread"] == {"id": ids[2], "wordCount": 6}
-    assert await count_drifted(api.database) == 0
 
 
 async def test_deletion_behind_edit_returns_edited_comment(api: Api, someone_else: Engine) -> None:
-    thread = await api.thread("Engines", "one two")
-    id = await api.comment(thread, "three")
-    with Counted(someone_else) as other:
-        other.get_one(Comment, key(id)).message = "four five"
-        other.flush()
-        deleted = await behind(
-            api,
-            other,
-            """mutation($id: ID!) { deleteComment(input: {commentId: $id}) {
-                 comment { message wordCount } thread { wordCount commentCount } } }""",
-            id=id,
-        )
+    id = await api.comment(await api.thread("Engines", "one two"), "three")
+    deleted = await behind(
+        api,
+        someone_else,
+        lambda other: setattr(other.get_one(Comment, key(id)), "message", "four five"),
+        """mutation($id: ID!) { deleteComment(input: {commentId: $id}) {
+             comment { message wordCount } thread { wordCount commentCount } } }""",
+        id=id,
+    )
     assert deleted["comment"] == {"message": "four five", "wordCount": 2}
     assert deleted["thread"] == {"wordCount": 2, "commentCount": 1}
-    assert await count_drifted(api.database) == 0
 
 
 async def test_deletion_behind_new_comment_returns_new_counts(
     api: Api, someone_else: Engine
 ) -> None:
     id = await api.thread("Engines", "one two")
-    with Counted(someone_else) as other:
-        other.add(Comment(thread_id=key(id), author_name="Ada", message="three four five"))
-        other.flush()
-        deleted = await behind(
-            api,
-            other,
-            """mutation($id: ID!) { deleteThread(input: {threadId: $id}) {
-                 thread { title wordCount commentCount } } }""",
-            id=id,
-        )
+    new = Comment(thread_id=key(id), author_name="Ada", message="three four five")
+    deleted = await behind(
+        api,
+        someone_else,
+        lambda other: other.add(new),
+        """mutation($id: ID!) { deleteThread(input: {threadId: $id}) {
+             thread { title wordCount commentCount } } }""",
+        id=id,
+    )
     assert deleted["thread"] == {"title": "Engines", "wordCount": 5, "commentCount": 2}
     assert await api("{ threads(first: 1) { totalCount } }") == {"totalCount": 0}
 

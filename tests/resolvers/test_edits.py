@@ -186,9 +186,7 @@ async def test_history_goes_with_what_it_tells(database: Database) -> None:
     host = Host(database, policy=Open())
     thread = await host.bob.thread("Engines")
     first, parent, third = [await host.ada.comment(thread, "secret") for _ in range(3)]
-    await host.bob.do(
-        "addComment", "comment { id }", threadId=thread, replyToId=parent, message="one"
-    )
+    await host.bob.comment(thread, "one", replyToId=parent)
     for id in (first, parent, third):
         await edit(host.ada, id, "harmless")
     await edit(host.moderator, third, "moderated")

@@ -282,9 +282,7 @@ async def test_tombstone_and_erasure_lose_reactions(database: Database) -> None:
     host = Host(database)
     thread = await host.ada.thread("Engines")
     parent, other = await host.bob.comment(thread), await host.bob.comment(thread)
-    await host.bob.do(
-        "addComment", "comment { id }", threadId=thread, replyToId=parent, message="one"
-    )
+    await host.bob.comment(thread, "one", replyToId=parent)
     for client in (host.ada, host.moderator):
         for comment in (parent, other):
             for kind in ("like", "heart"):

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import update
 from support.api import Api, mutation
 from support.host import ADA, BOB, MODERATOR
-from support.rows import count_rows, find_drifts
+from support.rows import count_rows, execute, find_drifts
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database, UnitOfWork
@@ -244,6 +244,5 @@ async def test_wrong_counter_of_replies_is_found(database: Database) -> None:
     api = Api(database)
     thread = await api.thread("Looms")
     await reply(api, thread, await api.comment(thread), "a")
-    async with database.engine.begin() as connection:
-        await connection.execute(update(Comment.__table__).values(thread_reply_count=7))
+    await execute(database, update(Comment.__table__).values(thread_reply_count=7))
     assert len(await find_drifts(database)) == 2

@@ -130,9 +130,11 @@ class Api:
             await self.comment(id, message)
         return id
 
-    async def comment(self, thread_id: str, message: str = "three short words") -> str:
-        """Return the id of a new comment."""
-        input = self.written(thread_id, message)
+    async def comment(
+        self, thread_id: str, message: str = "three short words", **place: Any
+    ) -> str:
+        """Return the id of a new comment, or of a reply by ``replyToId``."""
+        input = self.written(thread_id, message) | place
         id: str = (await self.do("addComment", "comment { id }", **input))["comment"]["id"]
         return id
 

@@ -103,17 +103,22 @@ class QueryWriter:
 
     def write(self) -> RandomQuery:
         """Return the query; it is valid but for a few that select one key in two ways."""
-        root = self.schema.query_type
+        number = self.chance.choice((1, 1, 1, 2, 3))
+        return self._document("query Q", self.schema.query_type, number, most=10)
+
+    def _document(
+        self, start: str, root: GraphQLObjectType | None, number: int, most: int
+    ) -> RandomQuery:
         assert root is not None
         fields = [
-            self._field(root, self.chance.choice(self.roots), self.chance.randint(2, 10))
-            for _ in range(self.chance.choice((1, 1, 1, 2, 3)))
+            self._field(root, self.chance.choice(self.roots), self.chance.randint(2, most))
+            for _ in range(number)
         ]
         if self.chance.random() < 0.2:
             fields.append("__typename")
         declared = f"({', '.join(self.declared)})" if self.declared else ""
         fragments = [f"fragment {name} on {on} {body}" for name, (on, body) in self._fragments()]
-        text = " ".join([f"query Q{declared} {{ {' '.join(fields)} }}", *fragments])
+        text = " ".join([f"{start}{declared} {{ {' '.join(fields)} }}", *fragments])
         return RandomQuery(text, self.variables)
 
     def _fragments(self) -> list[tuple[str, tuple[str, str]]]:
@@ -377,16 +382,5 @@ class MutationWriter(QueryWriter):
 
     def write(self) -> RandomQuery:
         """Return the mutation."""
-        root = self.schema.mutation_type
-        assert root is not None
         number = 2 if self._is_wrong() else 1
-        fields = [
-            self._field(root, self.chance.choice(self.roots), self.chance.randint(2, 6))
-            for _ in range(number)
-        ]
-        if self.chance.random() < 0.2:
-            fields.append("__typename")
-        declared = f"({', '.join(self.declared)})" if self.declared else ""
-        fragments = [f"fragment {name} on {on} {body}" for name, (on, body) in self._fragments()]
-        text = " ".join([f"mutation M{declared} {{ {' '.join(fields)} }}", *fragments])
-        return RandomQuery(text, self.variables)
+        return self._document("mutation M", self.schema.mutation_type, number, most=6)

@@ -61,11 +61,17 @@ async def add_threads(unit: UnitOfWork, number: int = 1) -> list[Thread]:
     return threads
 
 
-async def execute(database: Database, *statements: str) -> None:
-    """Execute statements in one transaction."""
+async def execute(database: Database, *statements: Any) -> None:
+    """Execute statements, which may be strings, in a transaction of their own."""
     async with database.engine.begin() as connection:
         for statement in statements:
-            await connection.execute(text(statement))
+            await connection.execute(text(statement) if isinstance(statement, str) else statement)
+
+
+async def run_sync(database: Database, function: Any) -> None:
+    """Run a function of a connection in a transaction of its own."""
+    async with database.engine.begin() as connection:
+        await connection.run_sync(function)
 
 
 @asynccontextmanager
