@@ -5,10 +5,10 @@ not wait. One that is refused has written nothing. Each is answered with the num
 it is after its own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from sqlalchemy import BindParameter, Select, and_, inspect, select
@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from ..counters.session.binds import write_bind
+from ..counters.sql.driver import DriverStatement
 from ..counters.sql.values import value_names, values_table
 from ..database.group_commit import Deferral, SharedWork
 from ..database.unit_of_work import UnitOfWork
@@ -31,7 +32,9 @@ from .list_statements import ListStatement, fill_up
 from .pagination.arguments import Record
 from .reaction_drafts import ReactionDraft, require_kind
 from .reactions import COLUMNS, ReactionChange, build_reaction, require_reactable, write_draft
-from .rows import loaded_values
+from .rows import fetch_rows, loaded_values
+
+T = TypeVar("T")
 
 Result = ReactionChange | Exception | Deferral
 Key = tuple[UUID, UUID, str]
@@ -100,7 +103,8 @@ class Batch:
         self._comments: dict[UUID, tuple[bool, Record, ThreadContext]] = {}
         """Of each comment whether it is shown, its columns, and its thread."""
         self._totals: set[tuple[UUID, str]] = set()
-        self._reactions: dict[Key, Reaction] = {}
+        self._reactions: dict[Key, Reaction | None] = {}
+        """Those that there are; None for one of a batch that removes none."""
         self._keys: set[Key] = set()
 
     async def lock(self, items: Sequence[ReactionDraft]) -> None:
@@ -114,20 +118,25 @@ class Batch:
         for id, is_shown, *values in comments:
             comment = dict(zip(COLUMNS, values, strict=False))
             self._comments[id] = is_shown, comment, ThreadContext(*values[len(COLUMNS) :])
-        await self._read_reactions(keys)
+        removes = any(item.removing for item in items)
+        await (self._load_reactions if removes else self._find_reactions)(keys)
 
-    async def _read_reactions(self, keys: Sequence[Key]) -> None:
+    async def _find_reactions(self, keys: Sequence[Key]) -> None:
         """Read which totals and reactions there are.
 
         By a statement of its own, which sees what others have written before the locks.
         """
-        filled = fill_up(keys)
-        names = chain(*value_names(len(_KEY), len(filled)))
-        parameters = dict(zip(names, chain(*filled), strict=True))
+        statement, parameters = _totals_of(keys, _find_totals)
+        for id, kind, author_id in await fetch_rows(self.session, Comment, statement, parameters):
+            self._totals.add((id, kind))
+            if author_id is not None:
+                self._reactions[id, author_id, kind] = None
+
+    async def _load_reactions(self, keys: Sequence[Key]) -> None:
+        """Read the same with the objects, which a removal deletes."""
+        statement, parameters = _totals_of(keys, _load_totals)
         bind = {"bind": write_bind(self.session.sync_session, inspect(Comment))}
-        totals = await self.session.execute(
-            _select_totals(len(filled)), parameters, bind_arguments=bind
-        )
+        totals = await self.session.execute(statement, parameters, bind_arguments=bind)
         for id, kind, reaction in totals:
             self._totals.add((id, kind))
             if reaction is not None:
@@ -158,9 +167,9 @@ class Batch:
             return error
         self._keys.add(key)
         write = Write(item.comment_id, access, item.operation)
-        reaction = self._reactions.get(key)
-        if (reaction is None) == item.removing:
+        if (key in self._reactions) != item.removing:
             return write
+        reaction = self._reactions.get(key)
         if reaction is not None:
             row = loaded_values(reaction)
             await self.session.run_sync(_delete, reaction)
@@ -206,14 +215,30 @@ _LOCK_COMMENTS = {
 }
 
 
+def _totals_of(keys: Sequence[Key], build: Callable[[int], T]) -> tuple[T, dict[str, Any]]:
+    """Return a statement for the totals of some keys, and its parameters."""
+    filled = fill_up(keys)
+    names = chain(*value_names(len(_KEY), len(filled)))
+    return build(len(filled)), dict(zip(names, chain(*filled), strict=True))
+
+
 @cache
-def _select_totals(size: int) -> Select[Any]:
+def _find_totals(size: int) -> DriverStatement:
+    return DriverStatement(_select_totals(size, Reaction.author_id))
+
+
+@cache
+def _load_totals(size: int) -> Select[Any]:
+    return _select_totals(size, Reaction)
+
+
+def _select_totals(size: int, reaction: Any) -> Select[Any]:
     """Return the query for the totals of some keys, each with the reaction of its author."""
     key_table = values_table([column.type for column in _KEY], size, "tallied_key")
     key = key_table.c
     is_own = and_(*(column == value for column, value in zip(_KEY, key, strict=True)))
     is_total = and_(ReactionTotal.comment_id == key.column1, ReactionTotal.kind == key.column3)
-    columns: list[Any] = [ReactionTotal.comment_id, ReactionTotal.kind, Reaction]
+    columns: list[Any] = [ReactionTotal.comment_id, ReactionTotal.kind, reaction]
     return (
         select(*columns)
         .select_from(ReactionTotal)

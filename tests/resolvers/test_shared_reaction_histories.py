@@ -202,6 +202,6 @@ def test_removals_from_unread_reactions_are_found(
 ) -> None:
     async def read_nothing(batch: Batch, keys: Any) -> None: ...
 
-    monkeypatch.setattr(Batch, "_read_reactions", read_nothing)
+    monkeypatch.setattr(Batch, "_load_reactions", read_nothing)
     with pytest.raises(AssertionError):
         run_machine(ReactionBatches, url=empty_url, examples=20, steps=8)
