@@ -5,7 +5,7 @@ makes a context and a cursor, and wraps the rows. What is kept here needs none o
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from operator import itemgetter
 from time import perf_counter
 from typing import Any, NamedTuple, TypeAlias
@@ -17,9 +17,8 @@ from sqlalchemy.sql import operators
 from sqlalchemy.sql.visitors import iterate
 
 from ..concurrency.scheduler import yield_if_due
+from ..counters.sql.driver import Processor, column_processors, default_values
 from ..models.base import add_zone, lacks_zone
-
-Processor: TypeAlias = Callable[[Any], Any]
 
 Rows: TypeAlias = Sequence[Sequence[Any]]
 
@@ -100,9 +99,7 @@ class CompiledStatement:
             raise NotImplementedError("A parameter with literal_execute cannot be compiled.")
         self._compiled = compiled
         self._binds: Mapping[BindParameter[Any], str] = compiled.bind_names
-        self._defaults = {
-            name: bind.effective_value for bind, name in self._binds.items() if not bind.required
-        }
+        self._defaults = default_values(compiled)
         self._lists = sorted(compiled.bind_names[bind] for bind in compiled.post_compile_params)
         self._texts: OrderedDict[tuple[int, ...], _Text] = OrderedDict()
         self._text: _Text | None = None if self._lists else self._render({})
@@ -115,11 +112,7 @@ class CompiledStatement:
         self.thread_time = 0.0
         self.thread_until = 0.0
         """Until when SQLite's thread executes it, by :func:`time.perf_counter`."""
-        self._processors = [
-            (index, process)
-            for index, entry in enumerate(compiled._result_columns)
-            if (process := entry.type.dialect_impl(dialect).result_processor(dialect, None))
-        ]
+        self._processors = column_processors(compiled, dialect)
         self.has_processors = bool(self._processors)
         """Whether :meth:`process` may change rows."""
 
@@ -130,27 +123,6 @@ class CompiledStatement:
         """
         self.thread_time = min(max(2 * self.thread_time, THREAD_TIME), MAX_THREAD_TIME)
         self.thread_until = perf_counter() + self.thread_time
-
-    @property
-    def text(self) -> str:
-        """Return the driver's SQL text.
-
-        :raises NotImplementedError: where it depends on the number of values in a list.
-        """
-        if self._text is None:
-            raise NotImplementedError("An IN with a list has no fixed text; use bind().")
-        return self._text.sql
-
-    def arguments(self, parameters: Mapping[str, Any]) -> list[Any]:
-        """Return the driver's arguments, in its order; literals of the statement are defaults.
-
-        :raises NotImplementedError: as :attr:`text`.
-        """
-        if self._text is None:
-            raise NotImplementedError("An IN with a list has no fixed arguments; use bind().")
-        return self._text.arguments(
-            {**self._defaults, **parameters} if self._defaults else parameters
-        )
 
     def bind(self, parameters: Mapping[str, Any]) -> tuple[str, list[Any]]:
         """Return the driver's text and arguments, with the lists of IN expanded."""

@@ -8,7 +8,7 @@ echo, or with translated schemas executes by SQLAlchemy alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
@@ -19,6 +19,8 @@ from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.util import await_only
 
 Row = Sequence[Any]
+
+Processor: TypeAlias = Callable[[Any], Any]
 
 DRIVERS = frozenset({"aiosqlite", "asyncpg", "psycopg", "pysqlite"})
 """The drivers that are known to need nothing beside a text and its parameters."""
@@ -63,16 +65,8 @@ class _Compiled:
         names = compiled.positiontup if compiled.positional else list(compiled.bind_names.values())
         self._is_positional = bool(compiled.positional)
         self._binds = [(name, compiled._bind_processors.get(name)) for name in names]
-        self._defaults = {
-            name: bind.effective_value
-            for bind, name in compiled.bind_names.items()
-            if not bind.required
-        }
-        self._processors = [
-            (index, process)
-            for index, entry in enumerate(compiled._result_columns)
-            if (process := entry.type.dialect_impl(dialect).result_processor(dialect, None))
-        ]
+        self._defaults = default_values(compiled)
+        self._processors = column_processors(compiled, dialect)
 
     def arguments(self, parameters: Mapping[str, Any]) -> Any:
         values = {**self._defaults, **parameters} if self._defaults else parameters
@@ -90,6 +84,24 @@ class _Compiled:
                 values[index] = process(values[index])
             converted.append(values)
         return converted
+
+
+def default_values(compiled: Any) -> dict[str, Any]:
+    """Return the values that the parameters of a compiled statement have by default, by name."""
+    return {
+        name: bind.effective_value
+        for bind, name in compiled.bind_names.items()
+        if not bind.required
+    }
+
+
+def column_processors(compiled: Any, dialect: Dialect) -> list[tuple[int, Processor]]:
+    """Return the places of the columns whose values are converted, with what converts them."""
+    return [
+        (index, process)
+        for index, entry in enumerate(compiled._result_columns)
+        if (process := entry.type.dialect_impl(dialect).result_processor(dialect, None))
+    ]
 
 
 _Texts: TypeAlias = WeakKeyDictionary[DriverStatement, _Compiled | None]

@@ -311,9 +311,8 @@ async def test_error_of_statement_is_that_of_sqlalchemy(empty: Database) -> None
         assert await reader.fetch(sum_statement(empty), {"number": 2}) == [(42,)]
     async with empty.read() as connection:
         with pytest.raises(DBAPIError) as usual:
-            await connection.exec_driver_sql(
-                statement.text, tuple(statement.arguments({"key": new_id()}))
-            )
+            sql, arguments = statement.bind({"key": new_id()})
+            await connection.exec_driver_sql(sql, tuple(arguments))
     for name in ("__class__", "statement", "hide_parameters", "connection_invalidated"):
         assert getattr(leased.value, name) == getattr(usual.value, name)
     assert str(leased.value) == str(usual.value)
