@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, String, Text
+from sqlalchemy import ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from .base import Base, UTCDateTime, now
@@ -19,7 +19,7 @@ class Flag(Base):
         ForeignKey("tallied_comment.id", ondelete="CASCADE"), primary_key=True
     )
     author_id: Mapped[UUID] = mapped_column(
-        ForeignKey("tallied_author.id", ondelete="CASCADE"), primary_key=True
+        ForeignKey("tallied_author.id", ondelete="CASCADE"), primary_key=True, index=True
     )
     reason: Mapped[str] = mapped_column(String(20))
     note: Mapped[str | None] = mapped_column(Text)
@@ -28,8 +28,3 @@ class Flag(Base):
     """When a moderator decided about the comment; None while the flag is open."""
 
     comment: Mapped[Comment] = relationship(lazy="raise", passive_deletes=True)
-
-    __table_args__ = (
-        # The flags of one author, and the foreign key.
-        Index("ix_tallied_flag_author_id", "author_id"),
-    )

@@ -22,7 +22,7 @@ class ModerationEntry(Base):
     comment_id: Mapped[UUID] = mapped_column()
     thread_id: Mapped[UUID] = mapped_column()
     moderator_id: Mapped[UUID | None] = mapped_column(
-        ForeignKey("tallied_author.id", ondelete="SET NULL")
+        ForeignKey("tallied_author.id", ondelete="SET NULL"), index=True
     )
     """The author of the moderator; None for the host, flags and checks, and after a deletion."""
     former_status: Mapped[str | None] = mapped_column(String(20))
@@ -34,6 +34,4 @@ class ModerationEntry(Base):
     __table_args__ = (
         # The history of one comment.
         Index("ix_tallied_moderation_log_comment_id_created_at", "comment_id", "created_at"),
-        # The foreign key.
-        Index("ix_tallied_moderation_log_moderator_id", "moderator_id"),
     )

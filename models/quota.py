@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Index, String
+from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from .base import Base, UTCDateTime
@@ -25,9 +25,4 @@ class Quota(Base):
     comment_id: Mapped[UUID] = mapped_column()
     """The comment that was counted last."""
     count: Mapped[int] = mapped_column()
-    ends_at: Mapped[datetime] = mapped_column(UTCDateTime)
-
-    __table_args__ = (
-        # The quotas that have ended.
-        Index("ix_tallied_quota_ends_at", "ends_at"),
-    )
+    ends_at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)

@@ -35,7 +35,7 @@ class Reaction(Base):
 
     comment_id: Mapped[UUID] = mapped_column(primary_key=True)
     author_id: Mapped[UUID] = mapped_column(
-        ForeignKey("tallied_author.id", ondelete="CASCADE"), primary_key=True
+        ForeignKey("tallied_author.id", ondelete="CASCADE"), primary_key=True, index=True
     )
     kind: Mapped[str] = mapped_column(String(KIND_LENGTH), primary_key=True)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
@@ -57,6 +57,4 @@ class Reaction(Base):
             "created_at",
             "author_id",
         ),
-        # The reactions of one author, and the foreign key.
-        Index("ix_tallied_reaction_author_id", "author_id"),
     )

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, Text
+from sqlalchemy import ForeignKey, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from .base import Base, UTCDateTime
@@ -28,10 +28,5 @@ class Revision(Base):
     edited_at: Mapped[datetime] = mapped_column(UTCDateTime)
     """When it was written; of the original, when the comment was."""
     editor_id: Mapped[UUID | None] = mapped_column(
-        ForeignKey("tallied_author.id", ondelete="SET NULL")
-    )
-
-    __table_args__ = (
-        # The revisions of one author, and the foreign key.
-        Index("ix_tallied_revision_editor_id", "editor_id"),
+        ForeignKey("tallied_author.id", ondelete="SET NULL"), index=True
     )

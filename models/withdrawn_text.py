@@ -24,7 +24,7 @@ class WithdrawnText(Base):
     )
     message: Mapped[str] = mapped_column(Text)
     author_id: Mapped[UUID | None] = mapped_column(
-        ForeignKey("tallied_author.id", ondelete="SET NULL")
+        ForeignKey("tallied_author.id", ondelete="SET NULL"), index=True
     )
     author_name: Mapped[str | None] = mapped_column(String(NAME_LENGTH))
     status: Mapped[str] = mapped_column(String(20))
@@ -33,8 +33,6 @@ class WithdrawnText(Base):
     """When the comment was deleted, or else when it was hidden."""
 
     __table_args__ = (
-        # The texts of one author, and the foreign key.
-        Index("ix_tallied_withdrawn_text_author_id", "author_id"),
         # What is to be purged.
         Index("ix_tallied_withdrawn_text_withdrawn_at_comment_id", "withdrawn_at", "comment_id"),
     )
