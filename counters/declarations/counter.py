@@ -11,7 +11,13 @@ from functools import cached_property
 from typing import Any
 
 from sqlalchemy import ColumnElement, Dialect
-from sqlalchemy.orm import InstanceState, InstrumentedAttribute, Mapper, RelationshipProperty
+from sqlalchemy.orm import (
+    InstanceState,
+    InstrumentedAttribute,
+    Mapper,
+    QueryableAttribute,
+    RelationshipProperty,
+)
 from sqlalchemy.orm.attributes import instance_state
 from sqlalchemy.orm.interfaces import MANYTOONE
 
@@ -35,6 +41,7 @@ class Counter:
     :param of: the column of the source that is summed or compared.
     :param where: a condition on the source's own columns; rows that do not meet it are
         not counted, and a row that comes to meet it counts as one that comes.
+    :raises TypeError: for a column or a relationship that is no attribute of a mapped class.
     """
 
     def __init__(
@@ -45,6 +52,12 @@ class Counter:
         of: InstrumentedAttribute[Any] | None = None,
         where: ColumnElement[bool] | InstrumentedAttribute[bool] | None = None,
     ) -> None:
+        for attribute in (target, via) if of is None else (target, via, of):
+            if not isinstance(attribute, QueryableAttribute):
+                raise TypeError(
+                    f"{type(self).__name__} takes columns and relationships as attributes of a "
+                    f"mapped class, such as Thread.word_count, not as {type(attribute).__name__}."
+                )
         self.target = target
         self.via = via
         self.of = of

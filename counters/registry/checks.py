@@ -7,6 +7,8 @@ mappers alone and need no database.
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from sqlalchemy.orm import RelationshipProperty
+
 from ..declarations.counter import REGISTRIES, Counter
 from ..declarations.dependent_columns import check_generated
 from ..declarations.derivation import DERIVED, SOURCE
@@ -33,6 +35,8 @@ def check(counters: Sequence[Counter]) -> tuple[list[Counter], list[Finding]]:
 
 def _findings(counter: Counter) -> Iterator[Finding]:
     yield from check_via(counter)
+    if not isinstance(counter.via.property, RelationshipProperty):
+        return
     yield from check_mapped_tables(counter)
     yield from check_join(counter)
     yield from check_copy(counter)

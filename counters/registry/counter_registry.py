@@ -39,9 +39,17 @@ class CounterRegistry:
     """A set of counters and derived columns, and the session classes that they are installed on.
 
     The rest of the engine looks up here. The maps are empty until :meth:`resolve`.
+
+    :raises TypeError: for anything but declarations.
     """
 
     def __init__(self, *counters: Counter | Derived) -> None:
+        for declaration in counters:
+            if not isinstance(declaration, Counter | Derived):
+                raise TypeError(
+                    "Counters takes declarations one by one, such as Count(...) and Derived(...), "
+                    f"not {type(declaration).__name__}; unpack a list with *."
+                )
         self.declared = tuple(c for c in counters if isinstance(c, Counter))
         self.derived = tuple(dict.fromkeys(d for d in counters if isinstance(d, Derived)))
         self.derived_tables = frozenset(d.column.table for d in self.derived)

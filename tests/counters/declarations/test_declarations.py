@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -42,6 +43,31 @@ def test_extreme_may_start_at_explicit_null() -> None:
     Parent, Source = models({"latest": mapped_column(Integer, server_default=text("NULL"))})
     latest = Latest(Parent.latest, of=Source.size, via=Source.parent)
     Counters(latest).install(type("Own", (Session,), {}))
+
+
+@pytest.mark.parametrize("declaration", [[], (), "Parent.n", 5, Count])
+def test_anything_but_a_declaration_is_refused(declaration: Any) -> None:
+    """A list of declarations would otherwise be none, and nothing would be counted."""
+    sentence = f"not {type(declaration).__name__}; unpack a list with"
+    with pytest.raises(TypeError, match=sentence):
+        Counters(declaration)
+    with pytest.raises(TypeError, match=sentence):
+        Counters().extend(declaration)
+
+
+@pytest.mark.parametrize(
+    "declare",
+    [
+        lambda parent, source: Count(parent, via=source.parent),
+        lambda parent, source: Count(parent.n, via=source),
+        lambda parent, source: Count(parent.n, via="Source.parent"),
+        lambda parent, source: Sum(parent.s, of=source.size + 2, via=source.parent),
+        lambda parent, source: Sum(parent.s, of="size", via=source.parent),
+    ],
+)
+def test_anything_but_an_attribute_is_refused(declare: Callable[[Any, Any], Any]) -> None:
+    with pytest.raises(TypeError, match="takes columns and relationships as attributes of a"):
+        declare(*models())
 
 
 def test_declaration_without_install_changes_nothing() -> None:

@@ -172,6 +172,9 @@ def of_generated_column(declare: Callable[[Any, Any], Any]) -> Any:
 
 WRONG: dict[str, Declare | list[Declare]] = {
     "E001 Source.size is declared via Parent.sources, which is not": by_a_collection,
+    "E001 Source.s is declared via Source.parent_id, which is not": lambda: [
+        Count((source := models()[1]).s, via=source.parent_id)
+    ],
     "E002 Source.parent has post_update": lambda: count(
         source={"parent": relationship("Parent", post_update=True)}
     ),
