@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy.engine import URL, make_url
 from support.databases import new_database
 from support.rows import add_threads, writing
+from support.waiting import eventually
 
 from tallied.asgi import create_app
 from tallied.benchmarks.faulty_proxy import FaultyProxy
@@ -130,9 +131,7 @@ async def test_abandoned_queries_leave_nothing(
     proxy.resume()
     assert await wait_until_ready(readiness) < 3
     await readiness.close()
-    async with asyncio.timeout(3):
-        while proxy.connections:
-            await asyncio.sleep(0.02)
+    await eventually(lambda: not proxy.connections, 3)
     assert len(asyncio.all_tasks()) <= before
     assert not any(record.exc_info for record in caplog.records)
 

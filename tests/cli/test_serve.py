@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 from support.commands import NEWEST, Commands, shown, sql
-from support.server import TALLIED, Server, free_port, wait_until
+from support.server import TALLIED, Server, free_port
+from support.waiting import wait_until
 
 from tallied.seed import seed
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from sqlalchemy import make_url
 from sqlalchemy.engine import URL
 from support.commands import Commands
 from support.server import Server, free_port
+from support.waiting import eventually
 
 from tallied.benchmarks.faulty_proxy import FaultyProxy
 from tallied.errors import ConfigurationError
@@ -62,12 +63,6 @@ async def open_at(url: str, seconds: float, lines: list[str]) -> None:
         pass
 
 
-async def reached(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opener, "RETRY_TIME", 0.05)
@@ -76,9 +71,9 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_commands_wait_for_starting_database(postgresql: URL) -> None:
     port, lines = free_port(), list[str]()
     task = asyncio.create_task(open_at(url_at(postgresql, port), 20, lines))
-    await reached(lambda: lines)
+    await eventually(lambda: lines)
     async with Refusing(port, "57P03") as starting:  # the database system is starting up
-        await reached(lambda: starting.count > 2)
+        await eventually(lambda: starting.count > 2)
         assert not task.done()
     async with proxy_to(postgresql, port):
         await task
@@ -152,7 +147,7 @@ async def test_serve_begins_once_database_is_there(
     database = str(make_url(empty_url).database)
     server = Server(tmp_path, url_at(postgresql, port, database))
     try:
-        await asyncio.to_thread(server_says, server, "does not answer yet")
+        await asyncio.to_thread(server.wait, "does not answer yet")
         async with proxy_to(postgresql, port):
             await asyncio.to_thread(server.wait)
             query = "{ threads(first: 1) { totalCount } }"
@@ -160,11 +155,3 @@ async def test_serve_begins_once_database_is_there(
         assert answer == {"threads": {"totalCount": 0}}
     finally:
         server.kill()
-
-
-def server_says(server: Server, sentence: str) -> None:
-    deadline = time.monotonic() + 90
-    while sentence not in server.printed:
-        assert server.process.poll() is None, server.printed
-        assert time.monotonic() < deadline, server.printed
-        time.sleep(0.05)

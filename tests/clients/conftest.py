@@ -117,7 +117,8 @@ def serve(empty_url: str, tmp_path: Path) -> Iterator[Callable[[], Server]]:
 
     def start() -> Server:
         started.append(Server(tmp_path, empty_url))
-        return started[-1].wait()
+        started[-1].wait()
+        return started[-1]
 
     yield start
     for server in started:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, text
-from support.outages import proxied, taken_connections
+from support.leases import taken
+from support.outages import proxied
 from support.rows import add_threads, count_rows, fetch
 
 from tallied.benchmarks.faulty_proxy import FaultyProxy
@@ -49,7 +50,7 @@ async def assert_free(proxy: FaultyProxy, database: Database) -> None:
     """Restore the network: no connection is lost, and the next unit can be executed."""
     proxy.cut()
     proxy.resume()
-    assert taken_connections(database.engine) == 0
+    assert taken(database.engine) == 0
     async with asyncio.timeout(BOUND):
         await database.write(lambda unit: unit.session.execute(text("SELECT 1")))
 

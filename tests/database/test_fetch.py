@@ -7,8 +7,9 @@ import asyncio
 import pytest
 from conftest import Open
 from sqlalchemy import event, func, select
-from support.leases import connect, eventually, slow_statement, sum_statement, taken
+from support.leases import connect, slow_statement, sum_statement, taken
 from support.outages import execute, terminate_backends
+from support.waiting import eventually
 
 from tallied.database import Database
 from tallied.errors import Busy

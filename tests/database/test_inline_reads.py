@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Integer, event, func, select, text
-from support.leases import connect, eventually, sum_statement, taken, thread_statement
+from support.leases import connect, sum_statement, taken, thread_statement
 from support.rows import add_threads
 from support.statements import recorded
+from support.waiting import eventually
 
 from tallied.database import Database, leases
 from tallied.database import database as database_module

@@ -13,7 +13,6 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from support.leases import (
     connect,
-    eventually,
     kind,
     slow_statement,
     sum_statement,
@@ -24,6 +23,7 @@ from support.leases import (
 from support.outages import execute, terminate_backends
 from support.rows import add_threads
 from support.statements import recorded
+from support.waiting import eventually
 
 from tallied.database import Database, lease, leases
 from tallied.database.lease import Lease, PostgresLease

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import create_engine, func, make_url, select
 from sqlalchemy.orm import sessionmaker
 from support.guides import find_program, read_block, replace_all, running
-from support.server import free_port, wait_until
+from support.server import free_port
+from support.waiting import wait_until
 
 from tallied.models import Comment, Thread
 from tallied.models.counters import counters

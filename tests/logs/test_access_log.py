@@ -10,7 +10,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,27 +28,18 @@ def json_lines(server: Server) -> list[dict[str, Any]]:
     return [json.loads(line) for line in server.printed.splitlines() if line.startswith("{")]
 
 
-def wait_for(server: Server, pattern: str) -> re.Match[str]:
-    """Wait for a line, which a thread of the server writes."""
-    deadline = time.monotonic() + 10
-    while not (match := re.search(pattern, server.printed, re.MULTILINE)):
-        assert time.monotonic() < deadline, server.printed
-        time.sleep(0.02)
-    return match
-
-
 def test_line_of_text_has_id_and_no_query_string(tmp_path: Path) -> None:
     with Server(tmp_path, "sqlite:///forum.db") as server:
         headers = {"x-request-id": "from-proxy/7"}
         answer = httpx.get(f"{server.url}/graphql", params=QUERY, headers=headers)
         assert answer.headers.get_list("x-request-id") == ["from-proxy/7"]
-        line = wait_for(server, r"^INFO: +\[from-proxy/7\] (.*) in 0\.\d+ s$")
+        line = server.wait(r"^INFO: +\[from-proxy/7\] (.*) in 0\.\d+ s$")
         assert line[1] == '127.0.0.1 "GET /graphql" 200'
         new_id = httpx.get(f"{server.url}/no%0Awhere%7E?token={SECRET}").headers["x-request-id"]
         assert re.fullmatch("[0-9a-f]{32}", new_id)
-        wait_for(server, rf'^INFO: +\[{new_id}\] 127\.0\.0\.1 "GET /no%0Awhere~" 404 in ')
+        server.wait(rf'^INFO: +\[{new_id}\] 127\.0\.0\.1 "GET /no%0Awhere~" 404 in ')
         # The mistake that the first request has made is told under its id, too.
-        wait_for(server, r"^INFO: +\[from-proxy/7\] BAD_USER_INPUT: ")
+        server.wait(r"^INFO: +\[from-proxy/7\] BAD_USER_INPUT: ")
         httpx.get(f"{server.url}/the/last")
         assert server.stop() == 0
         assert '"GET /the/last" 404' in server.printed  # what waits is written as the server ends
@@ -62,7 +52,7 @@ def test_line_of_json_has_fields(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with Server(tmp_path, "sqlite:///forum.db") as server:
         headers = {"x-request-id": "a-1", "x-forwarded-for": "192.0.2.7"}
         httpx.get(f"{server.url}/graphql", params=QUERY, headers=headers)
-        wait_for(server, "tallied.access")
+        server.wait("tallied.access")
         assert server.stop() == 0
         assert SECRET not in server.printed
     access, mistake = sorted(json_lines(server), key=lambda line: str(line["logger"]))
@@ -103,7 +93,7 @@ def test_error_is_found_by_either_id(tmp_path: Path, monkeypatch: pytest.MonkeyP
         )
         (error,) = answer.json()["errors"]
         assert error["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
-        wait_for(server, "tallied.access.*b-2")
+        server.wait("tallied.access.*b-2")
         (line,) = [entry for entry in json_lines(server) if entry["level"] == "ERROR"]
         assert (line["error_id"], line["request_id"]) == (error["extensions"]["id"], "b-2")
         assert "INSERT INTO" in line["exception"]
@@ -129,13 +119,13 @@ def test_requests_are_not_logged_in_production(
     monkeypatch.setenv("TALLIED_ENVIRONMENT", "production")
     with Server(tmp_path, "sqlite:///forum.db", guests="read") as server:
         httpx.get(f"{server.url}/graphql", params=QUERY)
-        wait_for(server, r"BAD_USER_INPUT: ")
+        server.wait(r"BAD_USER_INPUT: ")
         assert server.stop() == 0
         assert "GET /graphql" not in server.printed
     monkeypatch.setenv("TALLIED_ACCESS_LOG", "on")
     with Server(tmp_path, "sqlite:///forum.db", guests="read") as server:
         httpx.get(f"{server.url}/graphql", params=QUERY)
-        wait_for(server, r'"GET /graphql" 200')
+        server.wait(r'"GET /graphql" 200')
 
 
 def fill(pipe: int) -> None:

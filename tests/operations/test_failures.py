@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from sqlalchemy import delete
-from support.leases import eventually, taken
+from support.leases import taken
 from support.outages import proxied, terminate_backends
 from support.plans import PlannedApi
 from support.slow_threads import slow_down
+from support.waiting import eventually
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database, UnitOfWork

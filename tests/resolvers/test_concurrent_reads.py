@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, delete, event
 from support.api import Api, mutation
+from support.leases import taken
 from support.recount import count_drifted
 from support.sessions import Counted
+from support.waiting import eventually
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database
@@ -88,9 +90,7 @@ async def test_siblings_of_failing_field_release_connections(api: Api) -> None:
         answer = await api.post(query, id=thread)
         assert answer["data"] == {"thread": None}
         gc.collect()  # What is lost is found now, and told as a warning, which is an error here.
-    async with asyncio.timeout(5):
-        while api.database.engine.pool.checkedout():  # type: ignore[attr-defined]
-            await asyncio.sleep(0.01)
+    await eventually(lambda: taken(api.database.engine) == 0, 5)
 
 
 async def test_cancelled_sibling_keeps_author_lookup(database: Database) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from support.api import Api
 from support.rows import store
+from support.waiting import eventually
 
 from tallied.database import Database
 from tallied.host.access import HostRules
@@ -69,11 +70,9 @@ async def test_large_request_does_not_delay_small_one(database: Database) -> Non
 
     api = Api(database, rules=HostRules(render=render))
     selection = [asyncio.create_task(api(HTML, title="Much"))]
-    while not rendered:
-        await asyncio.sleep(0.01)
+    await eventually(lambda: rendered)
     selection.append(asyncio.create_task(api(HTML, title="Little")))
-    while not rendering._THREAD._work_queue.qsize():
-        await asyncio.sleep(0.01)
+    await eventually(rendering._THREAD._work_queue.qsize)
     may_go_on.set()
     await asyncio.gather(*selection)
     assert rendered[:2] == ["much", "litt"]

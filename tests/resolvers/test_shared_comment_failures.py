@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import event, text
 from support.rows import count_rows, find_drifts, locked
 from support.shared_units import Shared, read_messages, store_threads
+from support.waiting import eventually
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database, UnitOfWork
@@ -182,9 +183,7 @@ async def defer(shared: Shared, thread: UUID, elsewhere: UUID) -> list[asyncio.T
     tasks = await shared.queue([shared.draft(thread, name) for name in "ab"])
     shared.release()
     await first
-    async with asyncio.timeout(3):
-        while shared.work.sizes != [2, 2]:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: shared.work.sizes == [2, 2], 3)
     return tasks
 
 

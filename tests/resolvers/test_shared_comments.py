@@ -131,43 +131,24 @@ async def test_batch_takes_the_most_units(database: Database, shared: Shared) ->
     assert await read_messages(database) == [str(n) for n in range(101)]
 
 
-async def test_clients_of_a_commit_share_the_next_one(database: Database, shared: Shared) -> None:
+@pytest.mark.parametrize(("is_shared", "sizes"), [(False, [4]), (True, [3, 3])])
+async def test_clients_of_a_commit_share_the_next_one(
+    database: Database, shared: Shared, is_shared: bool, sizes: list[int]
+) -> None:
+    """Those who waited for a unit alone, or for one that they shared."""
     (thread,) = await store_threads(database, 1)
     first = await shared.hold(shared.draft(thread, "first"))
-    tasks = await shared.queue([shared.draft(thread, "other")])
+    tasks = [] if is_shared else await shared.queue([shared.draft(thread, "other")])
 
-    async def add_after_first(number: int) -> ChangedRows:
-        await first
-        return await shared.start(shared.draft(thread, f"{number}"))
-
-    tasks += [asyncio.ensure_future(add_after_first(number)) for number in range(3)]
-    await asyncio.sleep(0)
-    shared.release()
-    await asyncio.gather(*tasks)
-    assert shared.work.sizes == [4]
-
-
-@pytest.mark.parametrize("is_late", [False, True])
-async def test_clients_of_a_shared_commit_share_the_next(
-    database: Database, shared: Shared, is_late: bool
-) -> None:
-    async def end_turn(_: object) -> None:
-        if is_late:
-            shared.group._end_turn(shared.group._turn)
-
-    async def add_twice(number: int) -> ChangedRows:
-        await shared.start(shared.draft(thread, f"{number}"))
-        await asyncio.sleep(0)  # With the tasks, as many steps as by HTTP.
+    async def add_after(number: int) -> ChangedRows:
+        await (shared.start(shared.draft(thread, f"{number}")) if is_shared else first)
         return await shared.start(shared.draft(thread, f"{number} again"))
 
-    (thread,) = await store_threads(database, 1)
-    shared.work.before_batch = end_turn
-    tasks = [await shared.hold(shared.draft(thread, "first"))]
-    tasks += [asyncio.ensure_future(add_twice(number)) for number in range(3)]
+    tasks += [asyncio.ensure_future(add_after(number)) for number in range(3)]
     await asyncio.sleep(0)
     shared.release()
-    await asyncio.gather(*tasks)
-    assert shared.work.sizes == [3, 3]
+    await asyncio.gather(first, *tasks)
+    assert shared.work.sizes == sizes
     assert shared.work.alone == ["first"]
 
 

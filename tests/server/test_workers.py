@@ -16,7 +16,8 @@ from threading import Event
 
 import httpx
 import pytest
-from support.server import TALLIED, Server, wait_until
+from support.server import TALLIED, Server
+from support.waiting import wait_until
 
 QUERY = {"query": "{ threads(first: 1) { totalCount } }"}
 START = """mutation { createThread(input: { title: "Engines", comment: {

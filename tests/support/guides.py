@@ -17,7 +17,8 @@ import pytest
 
 import tallied
 
-from .server import TIMEOUT, wait_until
+from .server import TIMEOUT
+from .waiting import wait_until
 
 FOLDER = Path(tallied.__file__).parent / "docs" / "how-to"
 

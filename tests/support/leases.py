@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from typing import Any
-
 from sqlalchemy import Integer, Uuid, bindparam, func, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -62,13 +58,3 @@ async def uses_engine(database: Database) -> bool:
 def taken(engine: AsyncEngine) -> int:
     """Return how many connections are out of the pool."""
     return int(engine.pool.checkedout())  # type: ignore[attr-defined]
-
-
-async def eventually(condition: Callable[[], Any], within: float = 10.0) -> None:
-    """Wait until the condition is true.
-
-    :raises TimeoutError: where it is not in time.
-    """
-    async with asyncio.timeout(within):
-        while not condition():
-            await asyncio.sleep(0.01)

@@ -10,7 +10,6 @@ from typing import Any
 
 import psycopg
 from sqlalchemy import URL, make_url
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tallied.benchmarks.faulty_proxy import FaultyProxy
 from tallied.database import Database
@@ -75,8 +74,3 @@ def idle_transactions(url: str, within: float = 2.0) -> int:
         if not count or time.monotonic() > deadline:
             return int(count)
         time.sleep(0.02)
-
-
-def taken_connections(engine: AsyncEngine) -> int:
-    """Return how many connections of the engine's pool are in use."""
-    return int(engine.pool.checkedout())  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -29,14 +29,6 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def wait_until(is_true: Callable[[], bool], seconds: float = 120) -> None:
-    """Wait until a condition is true, or fail."""
-    deadline = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 class Server:
@@ -82,14 +74,15 @@ class Server:
         """All that the server has said so far."""
         return self._out.read_text("utf-8") if self._out.exists() else ""
 
-    def wait(self) -> Server:
-        """Wait until the server says that it serves."""
+    def wait(self, pattern: str | None = None) -> re.Match[str]:
+        """Wait until the server says something, by default that it serves."""
+        pattern = pattern or f"Tallied is serving {re.escape(self.url)}[ .]"
         deadline = time.monotonic() + TIMEOUT
-        while not re.search(f"Tallied is serving {re.escape(self.url)}[ .]", self.printed):
+        while not (match := re.search(pattern, self.printed, re.MULTILINE)):
             assert self.process.poll() is None, self.printed
             assert time.monotonic() < deadline, self.printed
             time.sleep(0.02)
-        return self
+        return match
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal, and return the exit code."""
@@ -112,7 +105,8 @@ class Server:
 
     def __enter__(self) -> Server:
         try:
-            return self.wait()
+            self.wait()
+            return self
         except BaseException:
             self.kill()
             raise

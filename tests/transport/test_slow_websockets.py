@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket as sockets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from support.rows import count_rows
 from support.server import Server
 from support.slow_threads import running, slow_down
 from support.sockets import Site, Socket, opened, site
+from support.waiting import eventually
 
 from tallied.database import Database
 from tallied.models import Thread
@@ -26,12 +27,6 @@ START = 'mutation { createThread(input: {title: "Engines"}) { userErrors { code 
 COUNT = "{ threads(first: 1) { totalCount } }"
 
 pytestmark = pytest.mark.sqlite
-
-
-async def eventually(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not is_so():
-            await asyncio.sleep(0.01)
 
 
 @strawberry.type

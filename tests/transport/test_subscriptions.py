@@ -12,6 +12,7 @@ import strawberry
 from sqlalchemy import select
 from support.host import ADA, HEADER, get_viewer
 from support.sockets import Socket, site
+from support.waiting import eventually
 
 from tallied.database import Database
 from tallied.error_codes import make_extensions
@@ -112,9 +113,7 @@ async def test_subscription_ends_with_client(database: Database) -> None:
         id = await socket.subscribe(FOREVER)
         await socket.receive()
         await socket.send("complete", id=id)
-        async with asyncio.timeout(20):
-            while not ended:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: ended)
         other = await socket.subscribe(FOREVER, id="other")
         while (await socket.receive())["id"] != other:
             pass

@@ -136,28 +136,19 @@ class Magazine(History):
             article.issue = issue
             self.touched()
 
-    @rule(pick=PICKS, by_statement=st.booleans())
-    def delete_article(self, pick: int, by_statement: bool) -> None:
+    @rule(pick=PICKS, by_statement=st.booleans(), class_=st.sampled_from([Article, Thread]))
+    def delete_row(self, pick: int, by_statement: bool, class_: Any) -> None:
         self.flush()
-        if (article := self.one(Article, pick)) is None:
+        if (row := self.one(class_, pick)) is None:
             return
         if by_statement:
-            key = article.id
-            self.by_statement(delete(Article).where(Article.id == key))
-        else:
-            self.session.delete(article)
+            key = row.id
+            self.by_statement(delete(class_).where(class_.id == key))
+            return
+        self.session.delete(row)
+        if class_ is Article:
             self.touched(shows_at_once=False)
-
-    @rule(pick=PICKS, by_statement=st.booleans())
-    def delete_thread(self, pick: int, by_statement: bool) -> None:
-        self.flush()
-        if (thread := self.one(Thread, pick)) is None:
-            return
-        if by_statement:
-            key = thread.id
-            self.by_statement(delete(Thread).where(Thread.id == key))
         else:
-            self.session.delete(thread)
             self.session.flush()
             self.session.expire_all()
 
