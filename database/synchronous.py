@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session, SessionTransaction, scoped_session
 
 from ..errors import ConfigurationError
 from ..models.counters import counters
-from .unit_of_work import UnitOfWork
+from .unit_of_work import UnitOfWork, forbid_commit, guard_transactions
 
 T = TypeVar("T")
 
@@ -46,13 +46,15 @@ def run_unit(session: SyncSession, work: Callable[[UnitOfWork], Awaitable[T]]) -
 
     :raises ConfigurationError: if the counters are not installed on the session's class, and
         within a running event loop.
+    :raises InvalidRequestError: if the work commits the session, rolls it back, or closes it.
     """
     sync_session: Session = session() if isinstance(session, scoped_session) else session
     _expect_counters(type(sync_session))
 
     async def run(adapted: AsyncSession) -> T:
         unit = UnitOfWork(adapted)
-        result = await work(unit)
+        with forbid_commit(adapted):
+            result = await work(unit)
         if unit.after_commit:
             sync_session.info.setdefault(_PENDING, []).append((_transactions(sync_session), unit))
         return result
@@ -73,6 +75,7 @@ def _expect_counters(session_class: type[Session]) -> None:
             " tallied.models.counters.counters.install() with it, or with what makes the sessions."
         )
     if not event.contains(session_class, "after_commit", _follow_commit):
+        guard_transactions(session_class)
         event.listen(session_class, "after_commit", _follow_commit)
         event.listen(session_class, "after_soft_rollback", _forget_units)
 

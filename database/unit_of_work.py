@@ -57,16 +57,18 @@ class UnitOfWork:
 
 def install_guards(session_class: type[Session]) -> None:
     """Make sessions of the class obey :func:`forbid_commit` and record their connections."""
-    for name, listener in (
-        ("before_commit", _refuse_to_commit),
-        ("after_transaction_end", _notice_the_end),
-        ("after_begin", _remember_connection),
-    ):
-        if not event.contains(session_class, name, listener):
-            event.listen(session_class, name, listener)
-    if not event.contains(session_class, "after_commit", _note_commit):
+    guard_transactions(session_class)
+    if not event.contains(session_class, "after_begin", _remember_connection):
+        event.listen(session_class, "after_begin", _remember_connection)
         # Before a host's own, which may raise.
         event.listen(session_class, "after_commit", _note_commit, insert=True)
+
+
+def guard_transactions(session_class: type[Session]) -> None:
+    """Make sessions of the class obey :func:`forbid_commit`."""
+    if not event.contains(session_class, "before_commit", _refuse_to_commit):
+        event.listen(session_class, "before_commit", _refuse_to_commit)
+        event.listen(session_class, "after_transaction_end", _notice_the_end)
 
 
 def is_committed(session: AsyncSession) -> bool:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, create_engine, select
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from support.host import ADA, BOB, MODERATOR, Host
@@ -186,6 +187,23 @@ def test_rights_and_rules_hold_on_synchronous_session(
         session.commit()
         assert session.get_one(Thread, id).title == "By the host"
     assert_exact(engine)
+
+
+def test_hook_cannot_commit_transaction_of_caller(engine: Engine, database: Database) -> None:
+    class Meddling(Hooks):
+        async def before_add_comment(self, event: Event, session: AsyncSession) -> None:
+            await session.commit()
+
+    sync = Host(database, hooks=[Meddling()]).discussion.sync
+    with CountedSession(engine) as session:
+        thread = sync.create_thread(session, ADA, "Engines").thread
+        with pytest.raises(InvalidRequestError, match="cannot be committed within it"):
+            sync.add_comment(session, ADA, thread["id"], "one two")
+        session.rollback()
+        assert session.scalars(select(Thread.title)).all() == []
+        sync.create_thread(session, ADA, "Looms")
+        session.commit()
+        assert session.scalars(select(Thread.title)).all() == ["Looms"]
 
 
 def test_hooks_follow_commit_and_not_rollback(
