@@ -1,14 +1,30 @@
 """Where the pages of the documentation and the command are, for hints that name one."""
 
+import os
+import sys
 from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
+from shutil import which
 
 ROOT = Path(__file__).parent
 
+_CALLED_AS = "_TALLIED_COMMAND"
+"""The variable in which ``scripts/tallied`` says how it was called."""
+
 
 def find_command() -> str:
-    """Return what people type for ``tallied``: that of a checkout is not on their path."""
-    return "scripts/tallied" if (ROOT / "scripts" / "tallied").is_file() else "tallied"
+    """Return what people type for ``tallied``, as they called it: it may not be on their path."""
+    program = Path(sys.argv[0])
+    if script := os.environ.get(_CALLED_AS):
+        return script
+    if program == ROOT / "__main__.py":
+        return "python -m tallied"
+    return sys.argv[0] if program.name == "tallied" and not which("tallied") else "tallied"
+
+
+def name_command(text: str) -> str:
+    """Return a text whose commands, in backticks, are as people type them."""
+    return text.replace("`tallied ", f"`{find_command()} ")
 
 
 def find_page(page: str, anchor: str = "") -> str:

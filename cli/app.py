@@ -9,12 +9,14 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
+from inspect import getdoc
 from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
 from .. import __version__
+from ..documentation import find_command, name_command
 from ..errors import TalliedError
 from . import usage_errors
 from .output import has_chosen_json, print_error
@@ -41,7 +43,9 @@ def load_command(name: str) -> Any:
         add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
     )
     function = getattr(import_module(f".{place}", __package__), place)
-    command.command(name, epilog=f"Example: tallied {EXAMPLES[name]}")(function)
+    text = name_command(getdoc(function) or "")
+    example = f"Example: {find_command()} {EXAMPLES[name]}"
+    command.command(name, help=text, epilog=example)(function)
     return typer.main.get_command(command)
 
 
@@ -74,7 +78,7 @@ class Group(TyperGroup):
 app = typer.Typer(
     cls=Group,
     help="Tallied: discussions over GraphQL, with cached counters that are exact.",
-    epilog="Example: tallied serve --demo",
+    epilog=f"Example: {find_command()} serve --demo",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -89,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        code = app(arguments, standalone_mode=False, prog_name="tallied")
+        code = app(arguments, standalone_mode=False, prog_name=find_command())
     except (typer.TyperException, TalliedError) as error:
         sentence = (
             usage_errors.explain(error) if isinstance(error, typer.TyperException) else str(error)

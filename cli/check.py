@@ -11,7 +11,7 @@ from rich.text import Text
 
 from .. import checks
 from ..checks import Finding, Level
-from ..documentation import find_page
+from ..documentation import find_page, name_command
 from ..server import development
 from .applications import load_discussion
 from .options import App, DatabaseURL, Format, format_option
@@ -60,7 +60,9 @@ def print_findings(findings: list[Finding]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for finding in findings:
         style = "bold red" if finding.level == "error" else "bold yellow"
-        line = Text.assemble((f"{finding.level} {finding.id}", style), f"  {finding.sentence}")
+        line = Text.assemble(
+            (f"{finding.level} {finding.id}", style), f"  {name_command(finding.sentence)}"
+        )
         console.print(line)
-        console.print(Text(f"    HINT: {finding.hint} ({finding.page})", "dim"))
+        console.print(Text(f"    HINT: {name_command(finding.hint)} ({finding.page})", "dim"))
     console.print(checks.summary(findings), style="" if findings else "green")

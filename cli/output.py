@@ -10,6 +10,8 @@ from typing import Any, Literal, TypeAlias
 
 import orjson
 
+from ..documentation import name_command
+
 Form: TypeAlias = Literal["text", "json"]
 
 
@@ -28,6 +30,7 @@ class Output:
 
         :param facts: the values in the sentence, for programs.
         """
+        sentence = name_command(sentence)
         print(_as_line({"message": sentence, **facts}) if self.is_json else sentence, flush=True)
 
     def say_last(self, sentence: str) -> None:
@@ -44,12 +47,14 @@ class Output:
 
     def warn(self, sentence: str, **facts: Any) -> None:
         """Print a warning."""
+        sentence = name_command(sentence)
         line = _as_line({"message": sentence, **facts}) if self.is_json else sentence
         print(line, file=sys.stderr, flush=True)
 
 
 def print_error(sentence: str, *, is_json: bool) -> None:
     """Print why a command failed."""
+    sentence = name_command(sentence)
     line = _as_line({"error": {"message": sentence}}) if is_json else f"error: {sentence}"
     print(line, file=sys.stderr)
 

@@ -10,11 +10,13 @@ from typing import Any
 
 import typer
 
+from ..documentation import find_command
+
 
 def explain(error: typer.TyperException) -> str:
     """Return a sentence that names the argument and the remedy, and refers to the help."""
     context = getattr(error, "ctx", None)
-    command = context.command_path if context else "tallied"
+    command = context.command_path if context else find_command()
     return f"{_explain(error)} See `{command} --help`."
 
 

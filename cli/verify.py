@@ -52,6 +52,6 @@ def verify(
         warn=Output(form).warn,
     )
     if not is_json:
-        print(reports.with_option(str(result), format_option(app, database)))
+        Output(form).say(reports.with_option(str(result), format_option(app, database)))
     if result.drifted:
         raise typer.Exit(1)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from graphql import build_client_schema, build_schema
@@ -14,6 +16,7 @@ from support.commands import NEWEST, Commands, shown, sql
 from support.server import TALLIED
 
 import tallied
+from tallied.documentation import find_command
 
 NAMES = ("serve", "migrate", "check", "seed", "verify", "rebuild", "token", "print-schema")
 
@@ -39,7 +42,37 @@ def test_package_runs_as_command() -> None:
     wrong = subprocess.run([*run, "nothing"], capture_output=True, text=True, check=False)
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("error: There is no command nothing;")
-    assert wrong.stderr.endswith("See `tallied --help`.\n")
+    assert wrong.stderr.endswith("See `python -m tallied --help`.\n")
+
+
+def test_messages_name_command_as_called(
+    commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_TALLIED_COMMAND", "./scripts/tallied")
+    for arguments in (["nothing"], ["verify", "--sample", "0"]):
+        assert "`./scripts/tallied" in commands(*arguments).err
+
+
+def test_help_names_command_as_called() -> None:
+    environ = {**os.environ, "_TALLIED_COMMAND": "./scripts/tallied"}
+    run = [TALLIED, "verify", "--help"]
+    help = subprocess.run(run, capture_output=True, text=True, check=True, env=environ).stdout
+    assert help.startswith("Usage: ./scripts/tallied verify ")
+    assert "`./scripts/tallied rebuild`" in help
+    assert "Example: ./scripts/tallied verify " in help
+
+
+@pytest.mark.parametrize(
+    ("path", "command"), [("bin", "tallied"), ("empty", "checkout/bin/tallied")]
+)
+def test_command_is_named_by_path_unless_on_it(
+    path: str, command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "tallied").touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / path))
+    monkeypatch.setattr("sys.argv", ["checkout/bin/tallied", "verify"])
+    assert find_command() == command
 
 
 def test_no_command_lists_all_commands(commands: Commands) -> None:

@@ -37,6 +37,7 @@ class Checkout:
         """
         venv = self.root / ".venv" / "bin"
         settings = "${TALLIED_ENVIRONMENT-unset} ${TALLIED_GUESTS-unset}"
+        settings += " ${_TALLIED_COMMAND##*checkout.d/}"
         settings = f'case "$*" in *--environ) echo "{settings}";; esac'
         program = f"""#!/bin/sh
             [ "$1" = -I ] && case "$*" in *print*) echo {version}; exit;; *) {answers};; esac
@@ -92,7 +93,9 @@ def test_only_serve_defaults_to_development(
     checkout: Checkout, script: str, environ: dict[str, str], reply: str
 ) -> None:
     checkout.add_python("python3", "3.12")
-    assert checkout.run(script, "--environ", **environ).stdout.endswith(f"|{reply}\n")
+    assert checkout.run(script, "--environ", **environ).stdout.endswith(
+        f"|{reply} scripts/tallied\n"
+    )
 
 
 def test_newest_suitable_python_is_taken(checkout: Checkout) -> None:
