@@ -36,7 +36,7 @@ _NEXT_STEPS = """\
 Next:
   {url} leads to the playground and the discussions.
   {command} verify{option} recounts every counter, also while this server runs.
-  {command} token 42 prints a token, to sign in as the person 42."""
+  {command} token 42{option} prints a token, to sign in as the person 42."""
 
 
 def serve(
@@ -94,7 +94,7 @@ def serve(
             sentence = f"Tallied is serving {address}{page}. Press Ctrl-C to stop."
             out.say(sentence, url=address, playground=has_page)
             if settings.environment == "development" and not out.is_json:
-                option = " --database URL" if database else ""
+                option = process.database_option(settings)
                 steps = _NEXT_STEPS.format(command=find_command(), option=option, url=address)
                 out.say(steps)
             if opens:  # A browser in a terminal is waited for, and the server must not be.

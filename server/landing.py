@@ -15,7 +15,7 @@ from .. import __version__
 from ..documentation import find_command, find_page
 from ..settings import Guests, Settings
 from ..transport.playground import FOLDER, Playground
-from .process import address
+from .process import address, database_option
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src 'self'; style-src 'unsafe-inline';"
@@ -54,6 +54,7 @@ def make_landing_routes(settings: Settings, database: str, *, has_pages: bool) -
         version=__version__,
         command=find_command(),
         database=database,
+        option=database_option(settings),
         guests=GUESTS[settings.guests],
         links="\n".join(map(_row, _links(has_pages))),
         url=escape(f"{address(settings)}/graphql"),

@@ -9,10 +9,11 @@ from ipaddress import ip_address
 
 import uvicorn
 
+from ..documentation import ROOT
 from ..errors import ConfigurationError
 from ..execution.executor import Executor
 from ..schema.build import schema
-from ..settings import Settings
+from ..settings import SETTINGS, Settings
 from .http_protocol import Config
 from .log_output import make_log_config
 from .workers import WorkerConfig, Workers, freeze_loaded_objects, stop_on_hangup
@@ -75,6 +76,15 @@ def address(settings: Settings) -> str:
     """Return the address to open in a browser on this machine."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+def database_option(settings: Settings) -> str:
+    """Return the option by which another command uses the server's database, if it needs one.
+
+    The URL itself may have a password, and the landing page shows what this returns.
+    """
+    own = f"sqlite+aiosqlite:///{ROOT}/tallied.db"  # of scripts/tallied in a checkout
+    return "" if settings.database in (own, SETTINGS["database"].default) else " --database URL"
 
 
 def is_local(host: str) -> bool:

@@ -160,6 +160,8 @@ async def test_page_and_its_assets_are_served(client: httpx.AsyncClient) -> None
 async def test_links_of_landing_page_are_served(client: httpx.AsyncClient) -> None:
     page = await client.get("/", headers={"accept": "text/html"})
     assert f"version {__version__}, on SQLite. Guests may do everything" in page.text
+    assert "tallied verify</code>" in page.text
+    assert "tallied token 42</code>" in page.text
     links = re.findall(r'(?:href|src)="([^"]+)"', page.text)
     assert {"graphql", "discussion/", "schema.graphql", "introspection.json"} <= set(links)
     for link in links:
