@@ -117,7 +117,8 @@ def _remember_connection(
     session: Session, transaction: SessionTransaction, connection: Connection
 ) -> None:
     if _IS_WHOLE in session.info and not transaction.nested:
-        session.info.setdefault(_CONNECTIONS, []).append(connection)
+        begun = [other for other in session.info.get(_CONNECTIONS, ()) if not other.closed]
+        session.info[_CONNECTIONS] = [*begun, connection]
 
 
 def _refuse_to_commit(session: Session) -> None:
