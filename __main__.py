@@ -1,5 +1,7 @@
 """``python -m tallied`` is ``tallied``; both need the extra ``server``."""
 
+from __future__ import annotations
+
 import sys
 
 from .errors import MissingExtraError

@@ -1,5 +1,7 @@
 """Where the pages of the documentation and the command are, for hints that name one."""
 
+from __future__ import annotations
+
 import os
 import sys
 from importlib.metadata import PackageNotFoundError, metadata

@@ -4,6 +4,8 @@ Those of ``userErrors`` are in :class:`~tallied.schema.payloads.UserErrorCode`, 
 same descriptions.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple

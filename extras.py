@@ -3,6 +3,8 @@
 ``pyproject.toml`` has the versions.
 """
 
+from __future__ import annotations
+
 from importlib.util import find_spec
 
 from .errors import MissingExtraError

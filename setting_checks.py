@@ -1,5 +1,7 @@
 """Checks of settings that are texts: each raises ConfigurationError, naming the setting."""
 
+from __future__ import annotations
+
 import re
 
 from .errors import ConfigurationError

@@ -1,5 +1,7 @@
 """The identity of a client without a name: its address, or the network of that."""
 
+from __future__ import annotations
+
 from ipaddress import IPv6Address, ip_address, ip_network
 
 IPV6_PREFIX = 64

@@ -10,6 +10,8 @@ accepted (RFC 8725, section 3.1). Any service that shares the secret can make on
 bearer needs to get a valid one.
 """
 
+from __future__ import annotations
+
 import re
 import time
 from collections import OrderedDict

@@ -1,5 +1,7 @@
 """Who competes in :mod:`.writes` and :mod:`.writers`: each way, and who writes with it."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 

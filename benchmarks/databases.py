@@ -1,5 +1,7 @@
 """Databases with a blocking driver, set up as Tallied sets up its own."""
 
+from __future__ import annotations
+
 import os
 import tempfile
 from collections.abc import Iterator

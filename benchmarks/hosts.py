@@ -4,6 +4,8 @@ Where it goes by key, an object is loaded only to be changed. The published ways
 they look at ``comment.thread``, so for them every thread is loaded too (``objects``).
 """
 
+from __future__ import annotations
+
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -7,6 +7,8 @@ PostgreSQL have the other cores. Their rounds take turns, so that what else the 
 on both, and each figure is the median of its rounds. An aim is in parentheses after its figure.
 """
 
+from __future__ import annotations
+
 import asyncio
 import json
 import random

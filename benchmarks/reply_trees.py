@@ -5,6 +5,8 @@ three have 3 replies. Beside it, one comment has n / 10 replies more, and one is
 replies as deep as replies may be. One comment in 30 is flagged. The counters are right.
 """
 
+from __future__ import annotations
+
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID

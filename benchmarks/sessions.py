@@ -5,6 +5,8 @@ SQLite. Every scenario starts from a stored thread with the word count 5, whose 
 3 words.
 """
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Callable
 from typing import Any

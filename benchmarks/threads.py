@@ -1,5 +1,7 @@
 """Threads with any number of comments: stored in bulk, made exact, checked."""
 
+from __future__ import annotations
+
 import itertools
 from collections.abc import Iterable
 from datetime import UTC, datetime

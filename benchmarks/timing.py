@@ -1,5 +1,7 @@
 """Time things side by side, on a machine that does other things too."""
 
+from __future__ import annotations
+
 import gc
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence

@@ -1,5 +1,7 @@
 """Processes that write at the same time, each on a connection of its own."""
 
+from __future__ import annotations
+
 import gc
 import multiprocessing
 from collections.abc import Iterator, Sequence

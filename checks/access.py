@@ -1,5 +1,7 @@
 """Checks of the rights to write: of the database, and of its role on Tallied's tables."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 from sqlalchemy import Connection

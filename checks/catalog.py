@@ -5,6 +5,8 @@ a failed CREATE INDEX CONCURRENTLY leaves an unusable one behind), nor SQLite's 
 expressions, and it is slower at the start of the server.
 """
 
+from __future__ import annotations
+
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """Checks of the settings and the rules: dangers and contradictions."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 from ..host.access import HostRules

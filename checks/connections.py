@@ -1,5 +1,7 @@
 """Checks of the database's features and of the sessions that the counters need."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 from sqlalchemy import Connection

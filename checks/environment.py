@@ -1,5 +1,7 @@
 """The settings of the environment, with all of their faults at once."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import replace
 from difflib import get_close_matches

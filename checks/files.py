@@ -1,5 +1,7 @@
 """Checks of the file of an SQLite database: its integrity and its permissions."""
 
+from __future__ import annotations
+
 import os
 
 from sqlalchemy.exc import DBAPIError

@@ -1,5 +1,7 @@
 """Findings of the checks, similar to the messages of Django's system checks."""
 
+from __future__ import annotations
+
 from dataclasses import asdict, dataclass, replace
 from typing import Literal, TypeAlias
 

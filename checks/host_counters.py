@@ -1,5 +1,7 @@
 """Checks of a host's own counters: their columns, and the sessions that keep them."""
 
+from __future__ import annotations
+
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any

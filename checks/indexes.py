@@ -1,5 +1,7 @@
 """Checks of the indexes, unique ones and others."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Column, Connection, Index, Table, UniqueConstraint

@@ -1,5 +1,7 @@
 """Checks for a pooler between Tallied and the server that the connections do not suit."""
 
+from __future__ import annotations
+
 import asyncio
 from uuid import uuid4
 

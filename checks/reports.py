@@ -1,5 +1,7 @@
 """Results of ``verify`` and ``rebuild``, in words and as JSON."""
 
+from __future__ import annotations
+
 import re
 from dataclasses import dataclass
 from datetime import timedelta

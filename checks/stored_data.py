@@ -3,6 +3,8 @@
 They read rows page by page, so the start of a server skips them.
 """
 
+from __future__ import annotations
+
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field

@@ -1,5 +1,7 @@
 """Checks of the tables: migrations, columns and foreign keys."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 from sqlalchemy import Connection

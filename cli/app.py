@@ -5,6 +5,8 @@ An error that the user can correct ends in one line on standard error and exit c
 exit code 1 is reserved for findings of ``verify`` and ``check``.
 """
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache

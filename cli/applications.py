@@ -1,5 +1,7 @@
 """A host's application, as the command line names it: ``--app forum:discussion``."""
 
+from __future__ import annotations
+
 import os
 import sys
 from functools import partial

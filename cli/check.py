@@ -1,5 +1,7 @@
 """``tallied check``: report the faults of an installation."""
 
+from __future__ import annotations
+
 import asyncio
 import os
 from dataclasses import replace

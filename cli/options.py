@@ -1,5 +1,7 @@
 """Options that several commands have."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from shlex import quote

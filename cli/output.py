@@ -3,6 +3,8 @@
 Results go to standard output; errors and progress go to standard error.
 """
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Sequence
 from select import select

@@ -1,5 +1,7 @@
 """``tallied print-schema``: print the GraphQL schema."""
 
+from __future__ import annotations
+
 from ..schema.printing import print_introspection, print_sdl
 from .options import Format
 

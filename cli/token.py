@@ -1,5 +1,7 @@
 """``tallied token``: print a signed bearer token."""
 
+from __future__ import annotations
+
 import os
 import re
 from dataclasses import replace

@@ -4,6 +4,8 @@ Typer's own messages come from Click and Pydantic. They do not name the allowed 
 always the option.
 """
 
+from __future__ import annotations
+
 import re
 from difflib import get_close_matches
 from typing import Any

@@ -1,5 +1,7 @@
 """``tallied verify``: recount, and list wrong counters."""
 
+from __future__ import annotations
+
 from typing import Annotated
 
 import typer

@@ -1,5 +1,7 @@
 """Deadlines of work that mostly does not wait at all."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Coroutine, Generator
 from functools import partial

@@ -1,5 +1,7 @@
 """Tasks that have begun and not ended, to wait for before something is closed."""
 
+from __future__ import annotations
+
 import asyncio
 import sqlite3
 import time

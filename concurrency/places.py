@@ -1,5 +1,7 @@
 """Places for work, of which there is a fixed number at a time."""
 
+from __future__ import annotations
+
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator

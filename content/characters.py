@@ -6,6 +6,8 @@ Default_Ignorable_Code_Point (The Unicode Standard, section 5.21, and DerivedCor
 the Unicode Character Database), so its code points are listed here.
 """
 
+from __future__ import annotations
+
 import unicodedata
 
 _SEPARATORS = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf"})

@@ -10,6 +10,8 @@ The time is bounded: markdown-it-py is linear, except for the features that are 
 here.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable
 from functools import cache

@@ -36,6 +36,8 @@ Until step 3 the counter may be wrong, so do not show it before. Where nothing w
 an upgrade, the migration is all there is to do.
 """
 
+from __future__ import annotations
+
 from ..extras import require
 
 require("alembic", __name__)

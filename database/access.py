@@ -1,5 +1,7 @@
 """What a database lets a connection do: whether its tables are there and may be written."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 

@@ -12,6 +12,8 @@ A task that is cancelled takes its statement along: asyncpg sends PostgreSQL a c
 SQLite is interrupted here. Failures are in :mod:`~tallied.database.failures`.
 """
 
+from __future__ import annotations
+
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping

@@ -1,5 +1,7 @@
 """Memory of a write that failed because the disk was full."""
 
+from __future__ import annotations
+
 import time
 
 from sqlalchemy import Connection, event

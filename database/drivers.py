@@ -3,6 +3,8 @@
 Nothing raises or creates a stand-in: :func:`.urls.parse_url` refuses the URLs that need asyncpg.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 from ..extras import is_installed

@@ -7,6 +7,8 @@ none of these, such as 25P02, which follows from another error, is a fault in th
 executed the statement.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from enum import Enum
 from traceback import walk_tb

@@ -9,6 +9,8 @@ Only by ``stat``: a process that opens and closes the file by other means than S
 SQLite's locks on it (the same page, section 2.2).
 """
 
+from __future__ import annotations
+
 import logging
 import math
 import os

@@ -1,5 +1,7 @@
 """The functions that follow the commit of a unit of work."""
 
+from __future__ import annotations
+
 import asyncio
 import logging
 

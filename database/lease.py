@@ -5,6 +5,8 @@ loop, or by one call of the thread for what takes long. SQLAlchemy's own way cos
 context and a cursor for each statement.
 """
 
+from __future__ import annotations
+
 import sqlite3
 from abc import abstractmethod
 from collections import OrderedDict

@@ -1,5 +1,7 @@
 """The leases of a database: how many there are, who has one next, and when they end."""
 
+from __future__ import annotations
+
 import asyncio
 import logging
 from collections import deque

@@ -3,6 +3,8 @@
 None of them contains a password.
 """
 
+from __future__ import annotations
+
 import ssl
 
 from sqlalchemy import URL

@@ -4,6 +4,8 @@ If nothing arrives over a connection any more, its locks stay on the server's si
 for it on this side, until TCP gives up, which takes two hours by default.
 """
 
+from __future__ import annotations
+
 import socket as sockets
 from socket import AF_INET, AF_INET6, IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET
 from typing import Any

@@ -7,6 +7,8 @@ changes is left to others. Behind one, statements are unnamed and parsed with ea
 and the settings are those of each transaction, by ``SET LOCAL``.
 """
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any

@@ -1,5 +1,7 @@
 """Retries of a unit of work or a query, when the database asks for it or was lost."""
 
+from __future__ import annotations
+
 import asyncio
 import random
 import time

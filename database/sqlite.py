@@ -1,5 +1,7 @@
 """Specifics of SQLite: pragmas, BEGIN IMMEDIATE, interruption of statements."""
 
+from __future__ import annotations
+
 import asyncio
 import sqlite3
 import time

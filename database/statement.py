@@ -4,6 +4,8 @@ SQLAlchemy compiles a statement once and keeps the result, but each execution st
 makes a context and a cursor, and wraps the rows. What is kept here needs none of that.
 """
 
+from __future__ import annotations
+
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from operator import itemgetter

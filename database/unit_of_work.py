@@ -1,5 +1,7 @@
 """The unit of work: one writing transaction with its session and callbacks."""
 
+from __future__ import annotations
+
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field

@@ -5,6 +5,8 @@ Hosts give PostgreSQL's addresses as libpq reads them (PostgreSQL documentation,
 names for some of the parameters, and refuses those that it does not know.
 """
 
+from __future__ import annotations
+
 import re
 import shlex
 import ssl

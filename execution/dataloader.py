@@ -5,6 +5,8 @@ starts in turns have not all asked by then, so a busy server would run more stat
 waits for all that the operation has started.
 """
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Awaitable, Callable
 from itertools import chain, islice

@@ -5,6 +5,8 @@ as Strawberry's own limiters are, would make a cache of validations useless
 (strawberry-graphql/strawberry#4635).
 """
 
+from __future__ import annotations
+
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable

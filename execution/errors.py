@@ -6,6 +6,8 @@ an ERROR with its traceback, under an id that the client gets. The id is of one 
 chosen by the client; the line has the id of the request as well.
 """
 
+from __future__ import annotations
+
 import logging
 import re
 import secrets

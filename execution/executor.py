@@ -5,6 +5,8 @@ graphql-core is called directly, with Strawberry's schema and executor. Strawber
 request errors from others, and takes 50 µs more than the 24 of a trivial query.
 """
 
+from __future__ import annotations
+
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from inspect import isawaitable

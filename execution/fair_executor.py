@@ -5,6 +5,8 @@ items at once. Here the results and their errors are the same, but other tasks m
 items, and before a field resumes after a wait.
 """
 
+from __future__ import annotations
+
 import asyncio
 import inspect
 from collections.abc import Awaitable, Iterable, Sequence

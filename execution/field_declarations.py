@@ -4,6 +4,8 @@ A field declares where it is defined what it reads. Both ways to execute an oper
 that: the resolvers that graphql-core calls, and the plans of :mod:`tallied.operations`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias

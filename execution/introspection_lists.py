@@ -1,5 +1,7 @@
 """The lengths of the lists that an introspection of a schema returns."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 from graphql import (

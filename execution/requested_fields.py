@@ -4,6 +4,8 @@ graphql-core's own field collection finds them, so fragments, aliases, ``@skip``
 have the same effect as in the execution.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar, cast
 

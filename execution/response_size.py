@@ -1,5 +1,7 @@
 """The size of a response, which is limited during its execution, and its encoding as JSON."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

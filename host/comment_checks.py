@@ -15,6 +15,8 @@ rules for texts and after the ``before_*`` hooks. So they may wait for nothing o
 They run neither for viewers who may moderate the thread, nor where the host itself writes.
 """
 
+from __future__ import annotations
+
 import hashlib
 from typing import ClassVar, NamedTuple
 from uuid import UUID

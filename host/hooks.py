@@ -29,6 +29,8 @@ thread is in that event, and then has an event ``add_comment`` of its own:
 field ``message`` is reported as ``comment.message``.
 """
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

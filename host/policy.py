@@ -8,6 +8,8 @@ statement.
 The settings decide whether guests may write at all, before the policy is asked.
 """
 
+from __future__ import annotations
+
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, TypeAlias
 from uuid import UUID

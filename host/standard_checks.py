@@ -1,5 +1,7 @@
 """The checks of comments that Tallied brings, each of which a setting switches on."""
 
+from __future__ import annotations
+
 import hashlib
 import re
 from datetime import datetime, timedelta

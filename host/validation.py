@@ -4,6 +4,8 @@ Python would accept a class for an instance, and a coroutine for True. Without t
 error would show at the first request, or never.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Collection, Iterable, Iterator
 from difflib import get_close_matches
 from inspect import isasyncgenfunction, iscoroutinefunction, unwrap

@@ -6,6 +6,8 @@ input syntax for type integer: "…"``. What is left here names the error, its S
 columns and constraints, and the statement with its placeholders.
 """
 
+from __future__ import annotations
+
 import logging
 import re
 import time

@@ -1,5 +1,7 @@
 """Open the database of a command, or say in one sentence why it cannot be used."""
 
+from __future__ import annotations
+
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable

@@ -1,5 +1,7 @@
 """The revision of a database, and those that there are, without Alembic."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path

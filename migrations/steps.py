@@ -1,5 +1,7 @@
 """Alembic's part of a migration."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 from alembic.command import downgrade, upgrade

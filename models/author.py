@@ -1,5 +1,7 @@
 """The author: an identity of the host, with cached counts."""
 
+from __future__ import annotations
+
 from datetime import datetime
 from uuid import UUID
 

@@ -1,5 +1,7 @@
 """The declarative base: one MetaData, one way to name constraints, the column types."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache

@@ -3,6 +3,8 @@
 How they are kept is taught in :mod:`tallied.counters`.
 """
 
+from __future__ import annotations
+
 from ..content.characters import name_key
 from ..counters import Count, Counters, Derived, Latest, Number, Sum
 from .author import Author

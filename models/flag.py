@@ -1,5 +1,7 @@
 """The flag: the report of a comment by a viewer, for moderators."""
 
+from __future__ import annotations
+
 from datetime import datetime
 from uuid import UUID
 

@@ -1,5 +1,7 @@
 """The mark: how far an author has read a thread."""
 
+from __future__ import annotations
+
 from uuid import UUID
 
 from sqlalchemy import ForeignKey

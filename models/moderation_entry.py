@@ -1,5 +1,7 @@
 """The moderation entry: one act of moderation, in a log that is only appended to."""
 
+from __future__ import annotations
+
 from datetime import datetime
 from uuid import UUID
 

@@ -1,5 +1,7 @@
 """The quota: what somebody may do within a time, for the checks of comments."""
 
+from __future__ import annotations
+
 from datetime import datetime
 from uuid import UUID
 

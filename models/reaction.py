@@ -1,5 +1,7 @@
 """Reactions: who has reacted to a comment and how, and the total of each kind."""
 
+from __future__ import annotations
+
 from datetime import datetime
 from uuid import UUID
 

@@ -1,5 +1,7 @@
 """The revision: what a comment said after one of its edits."""
 
+from __future__ import annotations
+
 from datetime import datetime
 from uuid import UUID
 

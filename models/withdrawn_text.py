@@ -1,5 +1,7 @@
 """The withdrawn text: what a comment held before it was deleted or hidden."""
 
+from __future__ import annotations
+
 from datetime import datetime
 from uuid import UUID
 

@@ -1,5 +1,7 @@
 """How the words of a message are counted."""
 
+from __future__ import annotations
+
 
 def count_words(message: str) -> int:
     """Return the number of words in `message`: ``len(message.split())``.

@@ -1,5 +1,7 @@
 """The rows above others, and a comment with its surroundings, as levels."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeAlias

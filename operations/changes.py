@@ -4,6 +4,8 @@ Whatever a plan cannot put together, graphql-core does, from the same outcome
 (:attr:`.Context.outcome`). So no change is made twice.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property

@@ -1,5 +1,7 @@
 """The global ids of a level's rows."""
 
+from __future__ import annotations
+
 import re
 from binascii import b2a_base64
 from collections.abc import Iterable, Sequence

@@ -1,5 +1,7 @@
 """The lists of rows, which one statement loads for all levels of an execution."""
 
+from __future__ import annotations
+
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple

@@ -1,5 +1,7 @@
 """The levels of connections: pages of a whole table, and of the children of rows."""
 
+from __future__ import annotations
+
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,5 +1,7 @@
 """Plans: what one operation does, for any request."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias

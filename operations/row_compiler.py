@@ -1,5 +1,7 @@
 """The compilation of an operation, for the compilers of its parts."""
 
+from __future__ import annotations
+
 from typing import Protocol
 
 from graphql import GraphQLField, GraphQLObjectType

@@ -1,5 +1,7 @@
 """One execution of a plan."""
 
+from __future__ import annotations
+
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property

@@ -1,5 +1,7 @@
 """The selected fields of an operation, as graphql-core collects them."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 
 from graphql import (

@@ -3,6 +3,8 @@
 Only names that are made here enter it, and literals by :func:`repr`.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Sequence
 from typing import Any

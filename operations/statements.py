@@ -1,5 +1,7 @@
 """The statements of a level, compiled once for each of its shapes."""
 
+from __future__ import annotations
+
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType

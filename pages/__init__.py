@@ -9,6 +9,8 @@ The templates can be overridden, and their macros used in a host's own templates
 ``docs/how-to/pages.md``.
 """
 
+from __future__ import annotations
+
 from ..extras import require
 
 require("pages", __name__)

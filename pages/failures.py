@@ -1,5 +1,7 @@
 """The pages about errors."""
 
+from __future__ import annotations
+
 from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.exceptions import HTTPException

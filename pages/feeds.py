@@ -1,5 +1,7 @@
 """Atom feeds (RFC 4287) of the latest comments: of a thread, and of all that may be read."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime

@@ -5,6 +5,8 @@ double-submit cookie"). Another site knows neither, and a token of somebody else
 ``Origin`` of the request is compared as well, as that of the API is.
 """
 
+from __future__ import annotations
+
 import hashlib
 import secrets
 from collections.abc import Mapping

@@ -1,5 +1,7 @@
 """The site of the pages: the discussion, the templates, the texts, and the responses."""
 
+from __future__ import annotations
+
 import string
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace

@@ -1,5 +1,7 @@
 """The texts of the pages, which a host can replace one by one."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from string import Formatter
 from typing import Any

@@ -1,5 +1,7 @@
 """What a page shows: a discussion, or a comment with its surroundings."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple

@@ -4,6 +4,8 @@ The stored counters of an author count comments in all threads, so they would te
 do not exist for the viewer.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID

@@ -1,5 +1,7 @@
 """Authors: the rows that stand for the viewers of a host."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID

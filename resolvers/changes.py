@@ -1,5 +1,7 @@
 """The result of a change, and the steps that all changes share."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 from uuid import UUID
 

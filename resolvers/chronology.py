@@ -6,6 +6,8 @@ from there would never see the new comment. So the time is taken under the lock,
 from the latest comment.
 """
 
+from __future__ import annotations
+
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 

@@ -1,5 +1,7 @@
 """Drafts: new comments whose texts have been checked, before anything is read or written."""
 
+from __future__ import annotations
+
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID

@@ -1,5 +1,7 @@
 """The events of changes, for hooks: the viewer, the request, and the rows as the API shows them."""
 
+from __future__ import annotations
+
 from typing import Any
 from uuid import UUID
 

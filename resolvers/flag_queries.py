@@ -1,5 +1,7 @@
 """Queries of flags, and of the comments that wait for moderators."""
 
+from __future__ import annotations
+
 from collections.abc import Collection
 from uuid import UUID
 

@@ -1,5 +1,7 @@
 """Flags: reports of comments by viewers, for moderators."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from uuid import UUID
 

@@ -1,5 +1,7 @@
 """Rows that several units may insert at once, and that exist once."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from sqlalchemy import inspect

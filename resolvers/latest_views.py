@@ -1,5 +1,7 @@
 """Views of comments in several threads: the latest ones, and those that wait for a moderator."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TypeVar
 from uuid import UUID

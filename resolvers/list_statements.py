@@ -4,6 +4,8 @@ Each text is compiled once, and PostgreSQL prepares it once for each connection.
 up to a power of two with its last value, which changes no condition.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from itertools import repeat
 from typing import Any

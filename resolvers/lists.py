@@ -1,5 +1,7 @@
 """Conditions on lists of values, with one text for any number of them where there can be one."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 

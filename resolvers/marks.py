@@ -4,6 +4,8 @@ A mark is written by one INSERT that moves an existing one forward, so two at on
 greater, in whichever order they come.
 """
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 from uuid import UUID
 

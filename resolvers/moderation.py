@@ -3,6 +3,8 @@
 A comment's status, its flags and the entry in the log change in one transaction.
 """
 
+from __future__ import annotations
+
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 from uuid import UUID

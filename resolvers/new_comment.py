@@ -1,5 +1,7 @@
 """A comment that is to be written: its texts, and the rules for them."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial

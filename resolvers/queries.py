@@ -1,5 +1,7 @@
 """Queries: from a reader and the requested columns to rows."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Iterable
 from functools import lru_cache
 from typing import Any

@@ -1,5 +1,7 @@
 """Drafts: changes of reactions that have been checked, before anything is read or written."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 from uuid import UUID
 

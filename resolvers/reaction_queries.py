@@ -1,5 +1,7 @@
 """Reactions as readers see them: how many of each kind, and of whom."""
 
+from __future__ import annotations
+
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache

@@ -6,6 +6,8 @@ Two units may write the first reaction of a kind at once, on a snapshot from bef
 second finds the row of the total taken, and runs again.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache

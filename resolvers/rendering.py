@@ -1,5 +1,7 @@
 """Messages as HTML: short ones are rendered at once, long ones in a thread."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor

@@ -5,6 +5,8 @@ their counters takes, from the greatest key to the smallest as in every flush
 (:mod:`tallied.counters.sql.tree_locks`), and before that of the thread.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from uuid import UUID

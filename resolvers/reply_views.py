@@ -1,5 +1,7 @@
 """Views of replies: pages, trees, and a comment with its surroundings."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Mapping
 from uuid import UUID
 

@@ -1,5 +1,7 @@
 """The review of comments by the host's checks, before they are published."""
 
+from __future__ import annotations
+
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession

@@ -1,5 +1,7 @@
 """Rows of a unit of work: their values in memory, and errors for those that are missing."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache

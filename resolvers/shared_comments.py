@@ -5,6 +5,8 @@ transaction has locked is deferred, so that the others do not wait. One that is 
 nothing. Each is answered with the counters of its thread as they are after its own row.
 """
 
+from __future__ import annotations
+
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial

@@ -5,6 +5,8 @@ not wait. One that is refused has written nothing. Each is answered with the num
 it is after its own.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from itertools import chain

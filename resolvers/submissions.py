@@ -6,6 +6,8 @@ needs no extra statement: a unit whose hash is taken is rolled back, and its sec
 the first comment.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 from collections.abc import Iterable, Iterator

@@ -1,5 +1,7 @@
 """The counts of many objects of the host, by one statement, for lists of them."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 

@@ -1,5 +1,7 @@
 """The threads of a host's objects, which are created at their first use."""
 
+from __future__ import annotations
+
 from ..content.characters import as_line, is_blank
 from ..database.unit_of_work import UnitOfWork
 from ..errors import NotFound

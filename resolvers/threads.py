@@ -7,6 +7,8 @@ A host calls these functions within a unit of work of its own, with the access o
 whom it acts. An argument of another type than its annotation is a ``TypeError``.
 """
 
+from __future__ import annotations
+
 from functools import partial
 from typing import Any
 from uuid import UUID

@@ -4,6 +4,8 @@ The comments after a mark are found by the index of their numbers, and at most
 :data:`MAX_UNREAD` of them are counted.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any

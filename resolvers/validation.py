@@ -1,5 +1,7 @@
 """The rules for texts from outside, checked before anything is changed."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any, NoReturn
 

@@ -1,5 +1,7 @@
 """The views of one viewer, from the rows that were read."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Mapping
 from typing import TypeAlias
 from uuid import UUID

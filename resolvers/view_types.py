@@ -1,5 +1,7 @@
 """Threads, comments and pages as one viewer may see them."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime

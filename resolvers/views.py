@@ -12,6 +12,8 @@ The connection may also be a host's own, or the session of a unit of work. An ar
 type than its annotation is a ``TypeError``.
 """
 
+from __future__ import annotations
+
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias
 from uuid import UUID

@@ -12,6 +12,8 @@ hidden one gets its texts back. So each change can go on to the comments above, 
 with it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from uuid import UUID

@@ -1,5 +1,7 @@
 """Withdrawn texts: what hidden and deleted comments with replies said, read by who may decide."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache

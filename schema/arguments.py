@@ -1,5 +1,7 @@
 """Arguments and orders that several fields share."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum

@@ -1,5 +1,7 @@
 """Building the schema, alone or merged with a host's."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any

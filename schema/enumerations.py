@@ -1,5 +1,7 @@
 """The enumerations of comments and of moderation."""
 
+from __future__ import annotations
+
 from enum import Enum
 
 import strawberry

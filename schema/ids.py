@@ -1,5 +1,7 @@
 """Global ids: opaque strings that name a type and a key, as Relay has them."""
 
+from __future__ import annotations
+
 import re
 from binascii import a2b_base64, b2a_base64
 from functools import lru_cache

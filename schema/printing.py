@@ -1,5 +1,7 @@
 """The schema as text, in the two formats of clients' tools."""
 
+from __future__ import annotations
+
 import orjson
 from graphql import introspection_from_schema
 from graphql.utilities.print_schema import print_schema_definition

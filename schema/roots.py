@@ -1,5 +1,7 @@
 """Merging of the root types of a host's schema and Tallied's."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping
 from copy import copy

@@ -1,5 +1,7 @@
 """The base of the types that stand for a row of the database."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, Self

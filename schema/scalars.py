@@ -1,5 +1,7 @@
 """The scalars of the API, in addition to GraphQL's own."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime

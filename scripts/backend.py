@@ -5,6 +5,8 @@ in setuptools' documentation describes it. A build that cannot get the assets fa
 that no wheel is ever without them; but for an editable one, where they can be had later.
 """
 
+from __future__ import annotations
+
 from contextlib import suppress
 from typing import Any
 

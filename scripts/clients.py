@@ -10,6 +10,8 @@ With everything in place nothing is done. ``--lock`` writes the lock anew, from 
 versions that ``tests/clients/package.json`` names.
 """
 
+from __future__ import annotations
+
 import fcntl
 import hashlib
 import importlib.util

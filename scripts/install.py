@@ -12,6 +12,8 @@ starts afresh, one whose locks have changed is brought up to date, and a ``.venv
 was not made here is left alone.
 """
 
+from __future__ import annotations
+
 import argparse
 import fcntl
 import hashlib

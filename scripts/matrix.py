@@ -10,6 +10,8 @@ slowest tests run. The exit code is 1 where a run failed, or nothing could run; 
 machine lacks is listed and fails nothing.
 """
 
+from __future__ import annotations
+
 import argparse
 import os
 import re

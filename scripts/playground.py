@@ -7,6 +7,8 @@ archives, without the hundred packages that a bundler would want, and what does 
 the pinned hash is refused. With the assets in place nothing is done.
 """
 
+from __future__ import annotations
+
 import base64
 import hashlib
 import importlib.util

@@ -1,5 +1,7 @@
 """The reference that is generated from the code: settings, codes, GraphQL schema, Python API."""
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """Show the cross references of docstrings, such as ``:class:`Name```, as code."""
 
+from __future__ import annotations
+
 import re
 from typing import Any
 

@@ -7,6 +7,8 @@ file. ``--since`` compares the code with the file as it was at a revision, such 
 last release, and fails for a change that breaks.
 """
 
+from __future__ import annotations
+
 import argparse
 import difflib
 import subprocess

@@ -4,6 +4,8 @@ Each is made by a real Chromium from a server that runs in an empty folder, and 
 ``docs/images/``.
 """
 
+from __future__ import annotations
+
 import argparse
 import asyncio
 import os

@@ -7,6 +7,8 @@ that it opens on must run (or, with --guests-read, must ask to sign in), and SIG
 the server and all its processes.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import re

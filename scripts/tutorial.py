@@ -9,6 +9,8 @@ the commands of the environment that `--python` is in before all others, and on 
 free.
 """
 
+from __future__ import annotations
+
 import argparse
 import doctest
 import os

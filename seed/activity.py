@@ -1,5 +1,7 @@
 """What people do beside writing comments: they reply, react, edit and flag."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from random import Random

@@ -3,6 +3,8 @@
 Faker was measured and left out: 25 MB installed, and its sentences are shuffled words.
 """
 
+from __future__ import annotations
+
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass

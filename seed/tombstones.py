@@ -1,5 +1,7 @@
 """Deleted comments among the demo data: some that have replies, so that they stay in lists."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from datetime import timedelta
 from random import Random

@@ -1,5 +1,7 @@
 """Writes to a connection, which are sent together."""
 
+from __future__ import annotations
+
 import asyncio
 from typing import Any
 

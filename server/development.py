@@ -5,6 +5,8 @@ The file also tells the other commands that the database was last served for dev
 production server removes it.
 """
 
+from __future__ import annotations
+
 import hashlib
 import os
 import secrets

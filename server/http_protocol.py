@@ -11,6 +11,8 @@ A host's application can be served with it by
 ``uvicorn --http tallied.server.http_protocol:BoundedProtocol``.
 """
 
+from __future__ import annotations
+
 import asyncio
 import re
 from typing import Any, cast

@@ -4,6 +4,8 @@ Access lines go to standard output, and everything else to standard error. Nothi
 the logging of a host.
 """
 
+from __future__ import annotations
+
 import json
 import logging
 import os

@@ -1,5 +1,7 @@
 """The server process: uvicorn on a port that is bound first of all."""
 
+from __future__ import annotations
+
 import errno
 import os
 import signal

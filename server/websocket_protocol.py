@@ -4,6 +4,8 @@ A message is no larger than a body, and nothing is compressed, which would hold 
 for a large answer.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import uvicorn

@@ -1,5 +1,7 @@
 """Several server processes on one port, under a master that starts and replaces them."""
 
+from __future__ import annotations
+
 import gc
 import logging
 import os

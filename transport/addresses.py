@@ -1,5 +1,7 @@
 """Limits for each client address."""
 
+from __future__ import annotations
+
 import logging
 from collections import Counter
 

@@ -9,6 +9,8 @@ The patterns of the setting ``allowed_hosts`` are those of Starlette's ``Trusted
 which responds in plain text, allows no addresses by default and has no exception for probes.
 """
 
+from __future__ import annotations
+
 import re
 from ipaddress import ip_address
 

@@ -6,6 +6,8 @@ personal, and is for that client alone. In both cases a cache has to validate th
 time, unless the settings give anonymous responses a time to live.
 """
 
+from __future__ import annotations
+
 import asyncio
 import hashlib
 

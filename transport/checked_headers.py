@@ -1,5 +1,7 @@
 """Headers that have passed all checks: a client sends the same ones with each request."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 

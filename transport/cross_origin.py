@@ -11,6 +11,8 @@ rebound to this server's address sends an ``Origin`` that equals ``Host``: :mod:
 rejects it. A client other than a browser sends no ``Origin``.
 """
 
+from __future__ import annotations
+
 import orjson
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware

@@ -10,6 +10,8 @@ cannot tell from the response of a proxy, a well-formed request gets the status 
 result, as the draft had it for legacy clients, unless the server had no place for it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 
 import orjson

@@ -1,5 +1,7 @@
 """The media types of requests: Content-Type and Accept (RFC 9110, section 12.5.1)."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -1,5 +1,7 @@
 """The playground: GraphiQL, from files of the package, without requests to other servers."""
 
+from __future__ import annotations
+
 import asyncio
 import gzip
 import hashlib

@@ -1,5 +1,7 @@
 """Errors of requests that are rejected before they are read as GraphQL."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 
 import orjson

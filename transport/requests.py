@@ -1,5 +1,7 @@
 """Reading of GraphQL-over-HTTP requests from HTTP requests and messages."""
 
+from __future__ import annotations
+
 import codecs
 import re
 from collections import OrderedDict

@@ -1,5 +1,7 @@
 """The schema's files over HTTP, for tools that read a schema from a URL."""
 
+from __future__ import annotations
+
 from functools import lru_cache
 
 from starlette.requests import Request

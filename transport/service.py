@@ -1,5 +1,7 @@
 """Serving an operation over any transport: its viewer, its place, its time and its size."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from inspect import isawaitable

@@ -1,5 +1,7 @@
 """The handshake of WebSockets, which is rejected by HTTP with a code."""
 
+from __future__ import annotations
+
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL

@@ -1,5 +1,7 @@
 """The messages of a WebSocket, and the authentication of the client that opens it."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress

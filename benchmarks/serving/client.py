@@ -6,6 +6,8 @@ It reads a list of ``[method, path, body, authorization]``, and prints a :class:
 JSON.
 """
 
+from __future__ import annotations
+
 import asyncio
 import itertools
 import json

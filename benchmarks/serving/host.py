@@ -4,6 +4,8 @@
 `BARE_DATABASE`, with the protocol of ``tallied serve``.
 """
 
+from __future__ import annotations
+
 import os
 from datetime import timedelta
 

@@ -1,5 +1,7 @@
 """Load by ``wrk`` where the machine has it; otherwise by :mod:`.client`."""
 
+from __future__ import annotations
+
 import json
 import re
 import shutil

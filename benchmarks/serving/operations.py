@@ -1,5 +1,7 @@
 """The operations that are measured: as GraphQL, as requests of the bare route, and their aims."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

@@ -1,5 +1,7 @@
 """The pair of tables that every way works on, mapped anew for each."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime

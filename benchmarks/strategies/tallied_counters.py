@@ -3,6 +3,8 @@
 The floor has no listener of Tallied at all, since each would make Tallied look cheaper.
 """
 
+from __future__ import annotations
+
 from tallied.counters import Count, Counters, Latest, Sum
 
 from .tables import Strategy, map_strategy

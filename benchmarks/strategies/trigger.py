@@ -1,5 +1,7 @@
 """Triggers of the database that add differences: the other way to be exact."""
 
+from __future__ import annotations
+
 from sqlalchemy import DDL, event
 
 from .tables import Strategy, map_strategy

@@ -1,5 +1,7 @@
 """The change of the counters of one parent row."""
 
+from __future__ import annotations
+
 from collections import defaultdict
 from collections.abc import Hashable
 from dataclasses import dataclass, field

@@ -1,5 +1,7 @@
 """How the value of one column is computed from another column of its row."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property

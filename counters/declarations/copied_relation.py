@@ -12,6 +12,8 @@ A copy becomes stale when the copied column changes (a counter by itself, anothe
 updated after it (:mod:`.copies`).
 """
 
+from __future__ import annotations
+
 from collections.abc import Collection, Iterable
 from functools import cached_property
 from typing import Any

@@ -6,6 +6,8 @@ and a ``column_property()`` over one of these, is read once everything is writte
 loaded objects that show it: an expired attribute would be loaded lazily, which fails under asyncio.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache

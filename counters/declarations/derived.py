@@ -11,6 +11,8 @@ and so is an INSERT that leaves the column out, on any connection. Other stateme
 :mod:`.derived_dml`, in the sessions that the :class:`.Counters` are installed on.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from inspect import iscoroutinefunction

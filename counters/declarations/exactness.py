@@ -3,6 +3,8 @@
 A value that it may have rounded or changed is read back before it is counted.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from datetime import date, datetime, time
 from decimal import Decimal

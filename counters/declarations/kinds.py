@@ -1,5 +1,7 @@
 """The kinds of counters: counts, sums, and extremes."""
 
+from __future__ import annotations
+
 from operator import ge, gt, le, lt
 from typing import Any, ClassVar
 

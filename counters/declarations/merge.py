@@ -1,5 +1,7 @@
 """Columns that ``Session.merge`` does not copy: counters and derived columns."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from sqlalchemy.orm import ColumnProperty, Session

@@ -1,5 +1,7 @@
 """Numbers of the rows of a parent, in the order of commits."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from sqlalchemy import ColumnElement, case, func, or_

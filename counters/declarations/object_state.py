@@ -1,5 +1,7 @@
 """The state of one object: its key, and whether memory has its stored values."""
 
+from __future__ import annotations
+
 from datetime import datetime
 from types import NoneType
 from typing import Any

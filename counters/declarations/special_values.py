@@ -5,6 +5,8 @@ takes NaN as equal to itself and greater than any other number ("Numeric Types" 
 documentation); Python does not order it. SQLite stores NaN as NULL.
 """
 
+from __future__ import annotations
+
 from decimal import Context, Decimal
 from functools import total_ordering
 from math import isfinite

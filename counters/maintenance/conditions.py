@@ -4,6 +4,8 @@ A condition is one column of the class, one comparison, and one value, which is 
 type and bound as a parameter. No SQL is taken from the text.
 """
 
+from __future__ import annotations
+
 import operator
 import re
 from collections.abc import Callable

@@ -1,5 +1,7 @@
 """Check the derived columns of a table row by row, and repair those that are wrong."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias

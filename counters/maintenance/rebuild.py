@@ -18,6 +18,8 @@ How many parents are locked at once depends on how long their recount took witho
 it takes to count them.
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """The counters and the parents that ``verify`` and ``rebuild`` are about."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial

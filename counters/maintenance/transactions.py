@@ -7,6 +7,8 @@ a transaction that reads and then writes fails if another has written meanwhile 
 SQLite", SQLITE_BUSY_SNAPSHOT).
 """
 
+from __future__ import annotations
+
 import asyncio
 import random
 import time

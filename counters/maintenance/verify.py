@@ -10,6 +10,8 @@ cannot reset its write-ahead log. For a big table, verify a sample or a part of 
 time.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime

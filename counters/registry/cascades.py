@@ -5,6 +5,8 @@ without an event; yet their authors have one comment less. :mod:`.unit_of_work.c
 them.
 """
 
+from __future__ import annotations
+
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any

@@ -4,6 +4,8 @@ Each check has a stable id, a sentence and a hint, like Django's system checks. 
 mappers alone and need no database.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 

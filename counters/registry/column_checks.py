@@ -1,5 +1,7 @@
 """Check the columns of a counter: its own, the one that it sums, and those of its condition."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator
 from decimal import Decimal

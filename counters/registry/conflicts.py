@@ -1,5 +1,7 @@
 """Conflicts between registries in one process: counters that two keep, or that one cannot see."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import Any
 

@@ -11,6 +11,8 @@ rows that they refer to by all writers, and so not here. On SQLite, which has on
 done.
 """
 
+from __future__ import annotations
+
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any

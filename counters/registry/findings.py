@@ -1,5 +1,7 @@
 """The findings of checks, and the error that names them all."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 
 from ...errors import CounterDeclarationError

@@ -1,5 +1,7 @@
 """Check the relationship of a counter, and the foreign key behind it."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,5 +1,7 @@
 """The session classes that counters are installed on, and the factories of sessions."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 

@@ -1,5 +1,7 @@
 """A class whose rows are counted, and what one of its rows contributes."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Mapping
 from operator import itemgetter
 from typing import Any, TypeAlias

@@ -4,6 +4,8 @@ A class may be mapped to a join, a SELECT or a union. Statements on the tables b
 the class, and no counter can be written to it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 

@@ -9,6 +9,8 @@ The values that :func:`.lock` has read are still those of the row at the next fl
 Otherwise the flush reads the row like any other.
 """
 
+from __future__ import annotations
+
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias

@@ -1,5 +1,7 @@
 """The loaded objects that point to each row of a copied relation."""
 
+from __future__ import annotations
+
 from typing import Any
 from weakref import WeakSet
 

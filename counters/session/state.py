@@ -4,6 +4,8 @@ The state lives in ``session.info`` and ends with the session; nothing is kept p
 process or on a pooled connection.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import ref

@@ -4,6 +4,8 @@ The referenced row is locked before the rows that refer to it; a flush that chan
 the newly referenced rows first.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from operator import eq

@@ -6,6 +6,8 @@ power of two and padded with NULLs. On PostgreSQL a first part of the same state
 parents in the order of their keys, so that two units never deadlock over parents.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import chain

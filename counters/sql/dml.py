@@ -1,5 +1,7 @@
 """Inspect INSERT, UPDATE and DELETE statements: their table, class, columns, and parameters."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
 from typing import Any
 

@@ -1,5 +1,7 @@
 """The statements that take numbers for rows: the last number under its lock, and the rows' own."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any

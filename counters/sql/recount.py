@@ -1,5 +1,7 @@
 """The recount of counters in SQL, and the statement that repairs them."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from operator import eq

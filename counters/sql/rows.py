@@ -1,5 +1,7 @@
 """Read the stored rows of a source, under their locks."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache

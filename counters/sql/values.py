@@ -1,5 +1,7 @@
 """Tables of parameters, which a statement joins as it joins others."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 

@@ -9,6 +9,8 @@ share lock on its thread's key, so after that no new row can be reached unseen. 
 locked before the parents: :mod:`.deletion_lock_order`.)
 """
 
+from __future__ import annotations
+
 from collections import defaultdict
 from collections.abc import Collection
 from typing import Any

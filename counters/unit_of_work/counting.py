@@ -1,5 +1,7 @@
 """Enter the change of one row into the changes of its parents' counters."""
 
+from __future__ import annotations
+
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -6,6 +6,8 @@ may keep a row. SQLAlchemy only warns of it (the mapper's ``confirm_deleted_rows
 reads the rows again only where they differ. asyncpg has no count for several rows at once.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 from sqlalchemy import Connection, Table, event

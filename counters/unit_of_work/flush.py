@@ -17,6 +17,8 @@ Step 2 is an estimate, which step 3 corrects: the initial values are subtracted 
 differences.
 """
 
+from __future__ import annotations
+
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from functools import partial

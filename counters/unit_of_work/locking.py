@@ -1,5 +1,7 @@
 """Lock rows before a change, in the order in which every writer locks them."""
 
+from __future__ import annotations
+
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar

@@ -6,6 +6,8 @@ or an earlier flush). Rows of statements, and objects that have come into a flus
 numbered at its end. Numbers are in the order of commits, since a parent is locked until the commit.
 """
 
+from __future__ import annotations
+
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias

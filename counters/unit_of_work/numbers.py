@@ -1,5 +1,7 @@
 """Take numbers from parents under their locks, and store those of rows that are written already."""
 
+from __future__ import annotations
+
 from collections import defaultdict
 from typing import Any
 

@@ -4,6 +4,8 @@ The parents' tables are written in one fixed order, the inner counters of a chai
 new value of a thread's counter is passed on to its forum at once.
 """
 
+from __future__ import annotations
+
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any

@@ -1,5 +1,7 @@
 """Lock changed rows together with the rows of their own table that they count for."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 from typing import Any

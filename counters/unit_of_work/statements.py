@@ -10,6 +10,8 @@ Each takes a fixed number of further statements, however many rows it changes:
 Other statements are refused with a remedy (:mod:`.unsupported_dml`).
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any

@@ -1,5 +1,7 @@
 """Refuse statements that cannot be counted, with what to do instead."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any

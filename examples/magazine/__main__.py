@@ -1,5 +1,7 @@
 """``python -m magazine``: set the database up, fill it in if it is empty, and serve it."""
 
+from __future__ import annotations
+
 import argparse
 import asyncio
 import os

@@ -1,5 +1,7 @@
 """The front page, and an article with its discussion."""
 
+from __future__ import annotations
+
 from uuid import UUID
 
 from fastapi import APIRouter

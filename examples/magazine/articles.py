@@ -4,6 +4,8 @@
 or what ``context.write(...)`` hands out in GraphQL. A rollback takes everything back.
 """
 
+from __future__ import annotations
+
 from datetime import UTC, datetime
 from uuid import UUID
 

@@ -1,5 +1,7 @@
 """The pages of those who write articles."""
 
+from __future__ import annotations
+
 from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter

@@ -1,5 +1,7 @@
 """The magazine's counters, beside Tallied's own, and the session class that keeps them all."""
 
+from __future__ import annotations
+
 from sqlalchemy.orm import Session
 
 from tallied.counters import Sum

@@ -1,5 +1,7 @@
 """What the magazine does around a comment."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta

@@ -1,5 +1,7 @@
 """Signing in and out."""
 
+from __future__ import annotations
+
 from typing import Annotated
 
 from fastapi import APIRouter, Query

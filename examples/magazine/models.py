@@ -1,5 +1,7 @@
 """The magazine's own tables, on its own MetaData: its users and its articles."""
 
+from __future__ import annotations
+
 from datetime import date
 from uuid import UUID
 

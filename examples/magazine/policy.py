@@ -1,5 +1,7 @@
 """Who may do what in the discussions, and what is known of a reader to tell."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID

@@ -3,6 +3,8 @@
 What was said below an article, the pages read by :mod:`tallied.resolvers.views`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID

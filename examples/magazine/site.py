@@ -1,5 +1,7 @@
 """What the pages have in common: who looks at them, and how they are put together."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import quote

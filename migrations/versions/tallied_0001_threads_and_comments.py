@@ -1,5 +1,7 @@
 """Create the threads and their comments."""
 
+from __future__ import annotations
+
 import sqlalchemy as sa
 from alembic import op
 

@@ -1,5 +1,7 @@
 """Keep what the filters of threads and comments go by: folded titles, and indexes."""
 
+from __future__ import annotations
+
 import logging
 import unicodedata
 

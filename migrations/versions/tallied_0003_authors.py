@@ -4,6 +4,8 @@ SQLite alters no foreign key and no column; there Alembic makes the tables anew,
 is written here about them.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any

@@ -4,6 +4,8 @@ PostgreSQL writes each table and its indexes anew for that, under a lock that ke
 until it is done. Every integer of SQLite has 64 bits already; nothing changes there.
 """
 
+from __future__ import annotations
+
 import sqlalchemy as sa
 from alembic import op
 from alembic.util import CommandError

@@ -6,6 +6,8 @@ one.
 Titles are folded anew, too: characters that nobody sees no longer keep one from being found.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import sqlalchemy as sa

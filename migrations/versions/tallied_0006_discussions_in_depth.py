@@ -3,6 +3,8 @@
 All comments that there are stand at the top level, and are shown.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import sqlalchemy as sa

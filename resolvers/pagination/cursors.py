@@ -5,6 +5,8 @@ a page can start after any of them. A cursor encodes a position with the name of
 stays valid after its row is deleted.
 """
 
+from __future__ import annotations
+
 import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """Filters of lists. The condition of each has an index in :mod:`tallied.models`."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime

@@ -1,5 +1,7 @@
 """Pages of rows, each by one statement of :mod:`.statements`."""
 
+from __future__ import annotations
+
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar

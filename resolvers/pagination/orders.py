@@ -1,5 +1,7 @@
 """The orders of the API's lists. Each has an index in :mod:`tallied.models`."""
 
+from __future__ import annotations
+
 from ...models import Comment, Thread
 from ...models.thread import last_activity
 from .cursors import Order, SortKey

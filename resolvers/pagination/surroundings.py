@@ -5,6 +5,8 @@ it, since its plan does not know how few they are. For the same reason it looks 
 lateral join with a limit.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID

@@ -4,6 +4,8 @@ A mutation is one unit of work. If the input is rejected, the reasons are data, 
 ``userErrors``; an input that cannot be read is an error of its field.
 """
 
+from __future__ import annotations
+
 import strawberry
 
 from .author import AuthorMutations

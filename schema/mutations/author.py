@@ -1,5 +1,7 @@
 """The mutations of authors."""
 
+from __future__ import annotations
+
 from enum import Enum
 from uuid import UUID
 

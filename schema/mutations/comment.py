@@ -1,5 +1,7 @@
 """The mutations of comments."""
 
+from __future__ import annotations
+
 from uuid import UUID
 
 import strawberry

@@ -1,5 +1,7 @@
 """The input fields that several mutations share."""
 
+from __future__ import annotations
+
 import strawberry
 from strawberry import UNSET
 

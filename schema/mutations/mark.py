@@ -1,5 +1,7 @@
 """The mutation of marks."""
 
+from __future__ import annotations
+
 import strawberry
 from strawberry import UNSET
 

@@ -1,5 +1,7 @@
 """The mutations of moderation."""
 
+from __future__ import annotations
+
 import strawberry
 from strawberry import UNSET
 

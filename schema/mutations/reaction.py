@@ -1,5 +1,7 @@
 """The mutations of reactions."""
 
+from __future__ import annotations
+
 import strawberry
 
 from ...execution.context import SharedChange

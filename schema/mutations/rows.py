@@ -1,5 +1,7 @@
 """The rows of changes, as the payloads of several mutations return them."""
 
+from __future__ import annotations
+
 from operator import attrgetter
 
 from ...execution.field_declarations import ChangedRowField

@@ -1,5 +1,7 @@
 """The mutations of threads."""
 
+from __future__ import annotations
+
 from functools import partial
 
 import strawberry

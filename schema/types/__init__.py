@@ -1,5 +1,7 @@
 """The object types of the schema, one file a type."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 
 from .author import Author as Author

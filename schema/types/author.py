@@ -1,5 +1,7 @@
 """The type Author."""
 
+from __future__ import annotations
+
 from datetime import datetime
 from typing import ClassVar
 from uuid import UUID

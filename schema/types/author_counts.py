@@ -1,5 +1,7 @@
 """The numbers of an author, as fields of it."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

@@ -1,5 +1,7 @@
 """What the viewer may do with a comment, and the columns by which a policy decides."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from ...host.access import Access

@@ -1,5 +1,7 @@
 """The type Limits: the limits of what clients send, as the schema shows them."""
 
+from __future__ import annotations
+
 from typing import Annotated
 
 import strawberry

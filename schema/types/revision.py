@@ -1,5 +1,7 @@
 """The type Revision."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any

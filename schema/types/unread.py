@@ -1,5 +1,7 @@
 """What a viewer has not read of a thread, as fields of it."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any

@@ -1,5 +1,7 @@
 """The type Viewer."""
 
+from __future__ import annotations
+
 from typing import Self
 
 import strawberry

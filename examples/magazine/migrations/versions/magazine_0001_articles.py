@@ -1,5 +1,7 @@
 """The users and the articles, as they were before there were discussions."""
 
+from __future__ import annotations
+
 import sqlalchemy as sa
 from alembic import op
 

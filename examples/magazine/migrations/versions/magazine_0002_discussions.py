@@ -5,6 +5,8 @@ articles that are published already are opened by ``threads.open_discussions``, 
 works with the models, which will go on changing, and a migration must not.
 """
 
+from __future__ import annotations
+
 import sqlalchemy as sa
 from alembic import op
 from alembic.util import CommandError
