@@ -5,7 +5,7 @@ from ..extras import require
 require("app", __name__)
 
 from .database import BUSY_TIMEOUT, CountedSession, Database
-from .failures import BUSY, asks_for_retry, is_damaged
+from .failures import BUSY, asks_for_retry, is_damaged, is_read_only
 from .file import DatabaseFile, file_of
 from .unit_of_work import UnitOfWork
 
@@ -19,4 +19,5 @@ __all__ = [
     "asks_for_retry",
     "file_of",
     "is_damaged",
+    "is_read_only",
 ]

@@ -12,7 +12,15 @@ from typing import Any
 from sqlalchemy import URL, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
-from ..database import BUSY_TIMEOUT, Database, DatabaseFile, asks_for_retry, file_of, messages
+from ..database import (
+    BUSY_TIMEOUT,
+    Database,
+    DatabaseFile,
+    asks_for_retry,
+    file_of,
+    is_read_only,
+    messages,
+)
 from ..database.urls import parse_url
 from ..errors import ConfigurationError, Unavailable
 from ..settings import SETTINGS, Settings
@@ -121,6 +129,8 @@ def _check_file(url: URL, must_exist: bool) -> None:
                 connection.execute(text("PRAGMA journal_mode = WAL"))
             return
         except Exception as error:
+            if isinstance(error, DBAPIError) and is_read_only(error):
+                return  # It is read with the journal that it has.
             # Processes that switch a new file to WAL at the same time fail immediately.
             busy = isinstance(error, DBAPIError) and asks_for_retry(error)
             if not busy or time.monotonic() > deadline:

@@ -169,6 +169,20 @@ def test_command_prints_warning(read_only_url: str, capsys: pytest.CaptureFixtur
     assert "warning tallied.W018" in checked.out
 
 
+@pytest.mark.parametrize("backend", [BACKENDS[0]], indirect=True)
+def test_commands_read_file_without_wal(
+    filled: tuple[str, str], read_only_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sql(filled[0], "PRAGMA journal_mode = DELETE")
+    commands = Commands(capsys)
+    checked = commands("check", "--database", read_only_url)
+    assert (checked.code, checked.err) == (0, "")
+    assert "warning tallied.W018" in checked.out
+    verified = commands("verify", "--database", read_only_url)
+    assert (verified.code, verified.err) == (0, "")
+    assert "are right." in verified.out
+
+
 @on_postgresql
 def test_serve_warns_and_serves_reads(
     filled: tuple[str, str], read_only_url: str, tmp_path: Path
