@@ -358,7 +358,7 @@ class Discussion(AsyncShortcuts):
 
         :param request: the request, which hooks receive.
         """
-        return Access(self.rules, viewer, request=request)
+        return Access.of(self.rules, viewer, request=request)
 
     def access_as_host(self, viewer: Viewer | None = None) -> Access:
         """Return all rights, for the host's own scripts, imports and background jobs.

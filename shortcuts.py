@@ -18,7 +18,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeAlias, TypeVar, ove
 
 from .auth.viewer import Viewer
 from .database import Database
-from .database.synchronous import SyncSession, run_in_session, run_unit
+from .database.synchronous import SyncSession, find_session, run_in_session, run_unit
 from .host.access import Access
 from .resolvers import (
     comments,
@@ -150,10 +150,11 @@ class SyncShortcuts(_Shortcuts):
         *args: Any,
         **kwargs: Any,
     ) -> T:
+        sync_session = find_session(session)
         work = shortcut.bind(_find_access(self._discussion, asker), args, kwargs)
         if isinstance(shortcut, _Read):
-            return run_in_session(session, work)
-        return run_unit(session, work)
+            return run_in_session(sync_session, work)
+        return run_unit(sync_session, work)
 
 
 def _find_access(discussion: AsyncShortcuts, asker: Asker) -> Access:

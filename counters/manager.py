@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from .declarations.counter import Counter
 from .declarations.derived import Derived
 from .maintenance.rebuild import Progress, rebuild
-from .maintenance.selection import Named
+from .maintenance.selection import Named, expect_connection
 from .maintenance.verify import Drift, verify
 from .registry.conflicts import check_apart, check_installed, record_installed, related_registries
 from .registry.counter_registry import CounterRegistry
@@ -214,9 +214,11 @@ class Counters(CounterRegistry):
         :param sample: look at so many of them only, drawn at random.
         :param derived: whether to compute derived columns again, row by row in Python: that
             reads every row. With `where` or `sample`, of those parents and their sources.
+        :raises TypeError: for anything but a connection.
         :raises CounterError: for a name that is not known, and for a `where` that would
             be about several classes.
         """
+        expect_connection(connection)
         self._resolve()
         return verify(self, connection, only=only, where=where, sample=sample, derived=derived)
 
@@ -247,6 +249,7 @@ class Counters(CounterRegistry):
         :returns: how many parents had a wrong counter.
         :raises CounterError: as :meth:`verify` does.
         """
+        expect_connection(connection)
         self._resolve()
         return rebuild(
             self,

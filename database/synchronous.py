@@ -26,20 +26,19 @@ SyncSession: TypeAlias = Session | scoped_session[Any]
 _PENDING = "tallied.units_before_commit"
 
 
-def run_in_session(session: SyncSession, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
+def run_in_session(session: Session, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
     """Return what asynchronous code does with a synchronous session.
 
     :raises ConfigurationError: within a running event loop.
     """
-    sync_session = session() if isinstance(session, scoped_session) else session
 
     async def run() -> T:
-        return await work(_adapt(sync_session))
+        return await work(_adapt(session))
 
     return _run(run())
 
 
-def run_unit(session: SyncSession, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
+def run_unit(session: Session, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
     """Run a unit of work in the transaction of a synchronous session, which the caller commits.
 
     The functions that follow the commit are called by it; after a rollback, they are not.
@@ -48,18 +47,32 @@ def run_unit(session: SyncSession, work: Callable[[UnitOfWork], Awaitable[T]]) -
         within a running event loop.
     :raises InvalidRequestError: if the work commits the session, rolls it back, or closes it.
     """
-    sync_session: Session = session() if isinstance(session, scoped_session) else session
-    _expect_counters(type(sync_session))
+    _expect_counters(type(session))
 
     async def run(adapted: AsyncSession) -> T:
         unit = UnitOfWork(adapted)
         with forbid_commit(adapted):
             result = await work(unit)
         if unit.after_commit:
-            sync_session.info.setdefault(_PENDING, []).append((_transactions(sync_session), unit))
+            session.info.setdefault(_PENDING, []).append((_transactions(session), unit))
         return result
 
-    return run_in_session(sync_session, run)
+    return run_in_session(session, run)
+
+
+def find_session(session: SyncSession) -> Session:
+    """Return the session that a host passes, itself or as a registry.
+
+    :raises TypeError: for anything else.
+    """
+    if isinstance(session, scoped_session):
+        session = session()
+    if not isinstance(session, Session):
+        raise TypeError(
+            "session must be a Session or a scoped_session, and is the first argument; it is a"
+            f" value of type {type(session).__name__}."
+        )
+    return session
 
 
 def _adapt(session: Session) -> AsyncSession:

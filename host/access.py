@@ -175,9 +175,20 @@ class Access:
     has_read_author: bool = field(default=False, compare=False, repr=False)
     """Whether the viewer's author has been looked up, also if there was none."""
 
+    @classmethod
+    def of(cls, rules: HostRules, viewer: Viewer | None, **options: Any) -> Access:
+        """Return the access of what a host's code passes as a viewer.
+
+        :raises TypeError: for anything else.
+        """
+        if viewer is not None and not isinstance(viewer, Viewer):
+            actual = type(viewer).__name__
+            raise TypeError(f"viewer must be a Viewer or None, not a value of type {actual}.")
+        return cls(rules, viewer, **options)
+
     def as_host(self, viewer: Viewer | None = None) -> Access:
         """Return the access of the host; see :meth:`.Discussion.access_as_host`."""
-        return Access(self.rules, viewer, is_host=True, request=self.request)
+        return Access.of(self.rules, viewer, is_host=True, request=self.request)
 
     def with_author(self, author_id: UUID | None) -> Access:
         """Return the same access with the key of the viewer's author; None if there is none."""

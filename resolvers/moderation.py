@@ -26,7 +26,7 @@ from .pagination.arguments import Record
 from .queries import is_in_thread
 from .review import record_act
 from .rows import counter_values, loaded_values, not_found
-from .validation import clean_reason
+from .validation import clean_reason, expect_type
 from .withdrawal import CommentTree, lock_tree
 
 MAX_MODERATED = 100
@@ -114,7 +114,10 @@ async def moderate_comments(
     return ModeratedComments(tuple(map(loaded_values, comments)), tuple(tree.unlisted))
 
 
-def _check(ids: Collection[UUID], status: str) -> None:
+def _check(ids: Sequence[UUID], status: str) -> None:
+    expect_type(Sequence, ids=ids)
+    for id in ids:
+        expect_type(UUID, ids=id)
     if not 1 <= len(ids) <= MAX_MODERATED:
         raise BadUserInput(
             f"ids has {len(ids)} comments; moderate 1 to {MAX_MODERATED} at once.", field="ids"

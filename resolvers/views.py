@@ -15,7 +15,7 @@ type than its annotation is a ``TypeError``.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 from uuid import UUID
 
 from ..database.row_reader import EngineReader, RowReader
@@ -111,6 +111,9 @@ async def read_threads(
         order.
     """
     reader, access = await begin(connection, access)
+    if (order_by, descending) not in THREADS:
+        raise TypeError(f"order_by must be one of {', '.join(get_args(ThreadOrder))}.")
+    _expect_filter(ThreadFilter, filter_by)
     order, arguments = THREADS[order_by, descending], PageArguments(first, last, after, before)
     window = arguments.window(order, MAX_PAGE_SIZE, filter_by, access.read_condition())
     page = await read_page(reader, window, RequestedFields(THREAD_VIEW_COLUMNS, True, True, True))
@@ -140,6 +143,7 @@ async def read_comments(
     :raises BadUserInput: for a size that is no number from 1 to 1000, or a cursor of another
         order.
     """
+    _expect_filter(CommentFilter, filter_by)
     order, arguments = COMMENTS["CREATED_AT", descending], PageArguments(first, last, after, before)
     return await _comment_page(
         connection, access, thread_id, arguments.window(order, MAX_PAGE_SIZE, filter_by)
@@ -332,3 +336,8 @@ async def _thread(reader: RowReader, access: Access, row: Record | None) -> Thre
     if row is None:
         return None
     return thread_view(access, row, await read_names(reader, [row]))
+
+
+def _expect_filter(type_: type[Any], filter_by: object) -> None:
+    if filter_by is not None:
+        expect_type(type_, filter_by=filter_by)

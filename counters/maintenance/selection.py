@@ -58,7 +58,7 @@ def choose(registry: CounterRegistry, only: Iterable[Named], derived: bool = Fal
     :param derived: whether to choose among derived columns, too.
     :raises CounterError: for a name that is neither a counter nor one of these.
     """
-    names_ = list(only)
+    names_ = [only] if isinstance(only, str) else list(only)
     amounts = registry.derived if derived else ()
     candidates: list[Counter | Derived] = [*registry.declared, *amounts]
     for name in names_:
@@ -92,6 +92,18 @@ def _text(name: Named) -> str:
     if isinstance(name, InstrumentedAttribute):
         return f"{name.class_.__name__}.{name.key}"
     return name if isinstance(name, str) else name.__name__
+
+
+def expect_connection(connection: Any) -> None:
+    """Check what the rows are read by.
+
+    :raises TypeError: for anything but a connection, such as a session.
+    """
+    if not isinstance(connection, Connection):
+        raise TypeError(
+            f"connection must be a Connection, such as session.connection(), not a value of type "
+            f"{type(connection).__name__}."
+        )
 
 
 def keys_of(mapper: Mapper[Any], where: Condition | None) -> Select[Any]:

@@ -189,6 +189,20 @@ def test_rights_and_rules_hold_on_synchronous_session(
     assert_exact(engine)
 
 
+def test_wrong_session_or_viewer_is_type_error(engine: Engine, sync: SyncShortcuts) -> None:
+    with CountedSession(engine) as session:
+        calls: list[tuple[Any, str]] = [
+            (lambda: sync.create_thread(ADA, "Engines"), "session must be a Session or a sco"),
+            (lambda: sync.read_threads(sessionmaker(engine), ADA), "session must be a Session"),
+            (lambda: sync.read_threads(session, "ada"), "viewer must be a Viewer or None, not"),
+            (lambda: sync.create_thread(session, {"id": 7}, "A"), "viewer must be a Viewer or"),
+        ]
+        for call, sentence in calls:
+            with pytest.raises(TypeError, match=f"^{sentence}"):
+                call()
+        assert session.scalars(select(Thread.title)).all() == []
+
+
 def test_hook_cannot_commit_transaction_of_caller(engine: Engine, database: Database) -> None:
     class Meddling(Hooks):
         async def before_add_comment(self, event: Event, session: AsyncSession) -> None:

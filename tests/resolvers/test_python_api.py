@@ -16,6 +16,8 @@ from tallied.host.access import Access
 from tallied.resolvers import comments, threads, views
 from tallied.resolvers.authors import delete_author
 from tallied.resolvers.comments import NewComment
+from tallied.resolvers.moderation import moderate_comments
+from tallied.resolvers.pagination.filters import CommentFilter, ThreadFilter
 from tallied.resolvers.target_threads import get_or_create_thread
 
 NAMES = [
@@ -121,6 +123,18 @@ async def test_argument_of_wrong_type_is_type_error(database: Database) -> None:
         (lambda u: views.read_comments(u.session, ada, text, first=5), "thread_id must be a U"),
         (lambda u: views.read_thread(u.session, ADA, id), "access must be an Access, not a v"),
         (lambda u: views.read_thread_for(u.session, ada, "a", 7), "target_id must be a str, n"),
+        (lambda u: views.read_threads(u.session, ada, order_by="TITLE"), "order_by must be one of"),
+        (
+            lambda u: views.read_threads(u.session, ada, filter_by=CommentFilter()),
+            "filter_by must be a ThreadFilter, not a value",
+        ),
+        (
+            lambda u: views.read_comments(u.session, ada, id, filter_by=ThreadFilter()),
+            "filter_by must be a CommentFilter, not a value",
+        ),
+        (lambda u: moderate_comments(u, ada, id, "SPAM"), "ids must be a Sequence, not a value"),
+        (lambda u: moderate_comments(u, ada, [text], "SPAM"), "ids must be a UUID, not a value"),
+        (lambda u: moderate_comments(u, ada, text, "SPAM"), "ids must be a UUID, not a value"),
     ]
     before = await host.ada.contents()
     for work, sentence in wrong:

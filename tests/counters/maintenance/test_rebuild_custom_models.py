@@ -107,7 +107,7 @@ def test_rebuild_repairs_inner_counters_of_a_chain_first(engine: Engine) -> None
 def test_rebuild_repairs_counters_of_a_repaired_counter(engine: Engine) -> None:
     right = contents(engine)
     spoil(engine, Customer, total=Customer.total + Decimal("5.5"), last_day=None)
-    assert rebuild(engine, only=["Region"]) == 2  # to what the customers now hold
+    assert rebuild(engine, only="Region") == 2  # to what the customers now hold
     assert {counter for counter, _ in drifts(engine)} == {"Customer.total", "Customer.last_day"}
 
     chosen = Customer.number < 13
@@ -195,3 +195,9 @@ def test_chain_within_one_class_is_rebuilt(engine: Engine) -> None:
         connection.execute(update(Node.__table__).where(Node.id == 1).values(grandchildren=6))
         (drift,) = tree.verify(connection)
     assert (drift.key, drift.stored, drift.true) == ((1,), 6, 9)
+
+
+@pytest.mark.parametrize("method", ["verify", "rebuild"])
+def test_session_in_place_of_connection_is_type_error(engine: Engine, method: str) -> None:
+    with Session(engine) as session, pytest.raises(TypeError, match=r"session.connection\(\)"):
+        getattr(shop, method)(session)
