@@ -16,11 +16,13 @@ from ..extras import require
 require("pages", __name__)
 
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from ..host.validation import validate_application
-from .handlers import HANDLERS, endpoint
+from .handlers import HANDLERS, endpoint, refuse_path
 from .site import STATIC_FILES, Site
 
 
@@ -34,7 +36,11 @@ class Pages(Site):
             for path, methods, handler in HANDLERS
         ]
         routes.append(Mount("/static", StaticFiles(directory=STATIC_FILES)))
-        return [Mount(self.path, routes=routes)]
+        routes.append(Route("/{path:path}", endpoint(self, refuse_path)))
+        return [Mount(self.path, routes=routes), Route(self.path, self._add_slash)]
+
+    async def _add_slash(self, request: Request) -> Response:
+        return RedirectResponse(self.links(request).threads(**request.query_params))
 
     def install(self, app: Starlette) -> None:
         """Add the routes to a host's application.

@@ -209,6 +209,11 @@ async def lock_thread(site: Site, request: Request) -> Response:
     return go(local_path(values.get("next"), site.links(request).thread(id)))
 
 
+async def refuse_path(site: Site, request: Request) -> Response:
+    """Say that there is no page at a path."""
+    raise NotFound(site.texts("not_found"))
+
+
 HANDLERS: tuple[tuple[str, list[str], Handler], ...] = (
     ("/", ["GET"], show_threads),
     ("/new", ["GET", "POST"], new_thread),

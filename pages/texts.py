@@ -36,7 +36,7 @@ TEXTS: Mapping[str, str] = {
     "reply": "Reply",
     "reply_to": "Your reply to {name}",
     "edit": "Edit",
-    "edit_comment": "Edit your comment",
+    "edit_comment": "Edit this comment",
     "save": "Save",
     "cancel": "Cancel",
     "delete": "Delete",
@@ -67,6 +67,7 @@ TEXTS: Mapping[str, str] = {
     "error": "This did not work",
     "your_text": "Your text, to copy it",
     "back": "Back to the discussions",
+    "error_BAD_USER_INPUT": "The address or the form of this page has a value that cannot be read.",
     "error_EXPIRED_FORM": "This form is out of date; open the page again, and send it once more.",
     "not_found": "There is no such page; it may have been deleted.",
 }

@@ -141,10 +141,13 @@ async def test_reactions_pages_and_deletion_need_no_script(visitors: Visitors) -
     await ada.see(back or "")
     assert ada.ids()[0] == first
 
+    await ada.see(f"/discussion/comments/{first}/edit")
+    await ada.send("/edit", message="One, edited.")
     await ada.see(f"/discussion/comments/{first}/delete?next=//evil.test")
     done = await ada.send("/delete")
     assert done.headers["location"] == thread
     assert ada.texts(".tallied-by strong")[0] == "Deleted comment"
+    assert "edited" not in ada.texts(".tallied-by")[1]
     await ada.see("/discussion/")
     assert ada.texts("h2 a") == [title]
     await visitors.host.assert_exact()
@@ -167,8 +170,10 @@ async def test_stale_edit_shows_both_texts(visitors: Visitors) -> None:
     assert ada.texts(".tallied-message, textarea") == ["Of the other.", "Of Ada."]
     await ada.send("/edit")
     assert ada.texts(".tallied-message") == ["Of Ada."]
-    bob = visitors.browser(BOB)
+    bob, moderator = map(visitors.browser, (BOB, MODERATOR))
     await bob.see(f"/discussion/comments/{id}/edit", 403)
+    await moderator.see(f"/discussion/comments/{id}/edit")
+    assert "your" not in moderator.page.css_first("body").text().lower()
 
 
 async def test_forged_form_changes_nothing(visitors: Visitors) -> None:

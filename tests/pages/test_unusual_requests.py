@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from selectolax.lexbor import LexborHTMLParser as HTMLParser
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from support.browsing import Browsing
@@ -48,6 +49,27 @@ async def test_unusual_header_or_query_gets_response(host: Host, stack: AsyncExi
     since = {"if-modified-since": f"Mon, 01 Jan {'9' * 20} 00:00:00 GMT"}
     response = await browse(stack, host.app).get("/discussion/feed.atom", headers=since)
     assert response.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "heading"),
+    [
+        ("/discussion?after=", 200, "Discussions"),
+        ("/discussion/threads/nope", 404, "This did not work"),
+        ("/discussion/?after=zzz", 400, "This did not work"),
+        ("/discussion/?before=zzz", 400, "This did not work"),
+    ],
+)
+async def test_wrong_address_shows_page_in_plain_words(
+    host: Host, stack: AsyncExitStack, path: str, status: int, heading: str
+) -> None:
+    http = browse(stack, Starlette(routes=[Mount("/forum", host.app)]))
+    response = await http.get(f"/forum{path}", follow_redirects=True)
+    page = HTMLParser(response.text)
+    assert (response.status_code, response.url.path[:18]) == (status, "/forum/discussion/")
+    assert [item.text() for item in page.css("h1")] == [heading]
+    assert page.css("title, a[href='/forum/discussion/']")
+    assert "orderBy" not in response.text
 
 
 @pytest.mark.parametrize(
