@@ -177,3 +177,18 @@ def test_thread_loaded_within_savepoint_is_fully_restored(
     assert_exact(session, loaded)
     session.refresh(loaded)
     assert_exact(session, loaded)
+
+
+def test_thread_loaded_in_savepoint_is_restored(session: Session, thread: Thread) -> None:
+    """It has not changed since it was loaded, unlike above."""
+    key = thread.id
+    session.commit()
+    session.expunge_all()
+    savepoint = session.begin_nested()
+    session.add(comment("five words that go again", thread_id=key))
+    session.flush()
+    loaded = session.get_one(Thread, key)
+    assert shown(loaded)[:2] == (4, 14)
+    savepoint.rollback()
+    assert loaded.word_count == 9
+    assert_exact(session, loaded)
