@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import BindParameter
 from sqlalchemy.orm import Mapper, ORMExecuteState
+from sqlalchemy.util import immutabledict
 
 from ..declarations.mapped_rows import column_of
 
@@ -72,12 +73,26 @@ def names_of(mapper: Mapper[Any], names: Iterable[str]) -> set[str]:
     return spelled
 
 
+def set_values(statement: Any) -> dict[Any, Any]:
+    """Return what ``values()`` or ``ordered_values()`` of an INSERT or UPDATE have set."""
+    ordered = getattr(statement, "_ordered_values", None)  # SQLAlchemy 2.0 keeps them apart
+    return dict(ordered or getattr(statement, "_values", None) or ())
+
+
+def replace_values(statement: Any, values: Mapping[Any, Any]) -> Any:
+    """Return an UPDATE with other values; ``values()`` refuses to add to ordered ones."""
+    changed = statement._generate()
+    if getattr(statement, "_ordered_values", None):
+        changed._ordered_values = list(values.items())
+    else:
+        changed._values = immutabledict(values)
+    return changed
+
+
 def written_names(state: ORMExecuteState) -> set[str]:
     """Return the names of the columns and attributes that an INSERT or UPDATE sets."""
     statement: Any = state.statement
-    names: set[Any] = set(getattr(statement, "_values", None) or ())
-    for pairs in getattr(statement, "_ordered_values", None) or ():
-        names.add(pairs[0])
+    names: set[Any] = set(set_values(statement))
     for rows in getattr(statement, "_multi_values", None) or ():
         for row in rows:
             names.update(row if isinstance(row, dict) else statement.table.c.keys())
@@ -93,7 +108,7 @@ def written_names(state: ORMExecuteState) -> set[str]:
 def assigned_values(statement: Any) -> dict[str, Any]:
     """Return the values that an UPDATE gives to all of its rows, by every name of their column."""
     values: dict[str, Any] = {}
-    for name, value in dict(getattr(statement, "_values", None) or ()).items():
+    for name, value in set_values(statement).items():
         if isinstance(value, BindParameter) and value.unique:
             values |= dict.fromkeys(column_names(name), value.value)
     return values

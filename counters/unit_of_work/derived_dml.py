@@ -14,7 +14,6 @@ from typing import Any
 from sqlalchemy import BindParameter, Null, bindparam, literal
 from sqlalchemy.orm import Mapper, ORMExecuteState
 from sqlalchemy.orm.exc import UnmappedColumnError
-from sqlalchemy.util import immutabledict
 
 from ...errors import UncountedStatementError
 from ..declarations.derived import Derived
@@ -28,6 +27,8 @@ from ..sql.dml import (
     is_list,
     mapper_of,
     names_alias,
+    replace_values,
+    set_values,
     unwrap,
 )
 
@@ -80,7 +81,7 @@ class _Filling:
         statement: Any = state.statement
         self.statement = statement
         self.mapper = mapper
-        self.values: Row = self.statement._values or {}
+        self.values: Row = set_values(statement)
         parameters: Any = state.parameters or {}
         self.is_list = is_list(parameters)
         self.rows: list[Row] = list(parameters) if self.is_list else [parameters]
@@ -134,7 +135,9 @@ class _Filling:
         if target is MISSING:
             clause = clause._clone()  # type: ignore[union-attr]
             clause.update_values_to_set = {**values, self.derived.column: computed}
-            self._change("_post_values_clause", clause)
+            changed = self.statement._generate()
+            changed._post_values_clause = clause
+            self._replace(changed)
 
     # UPDATE
 
@@ -162,8 +165,7 @@ class _Filling:
             filled: Any = bindparam(name, type_=column.type)
         else:
             filled = literal(value, column.type)
-        # Not by values(), which refuses to add to ordered_values().
-        self._change("_values", immutabledict({**self.values, column: filled}))
+        self._replace(replace_values(self.statement, {**self.values, column: filled}))
 
     def _fill_rows(self, name: str, results: list[Any]) -> None:
         filled = [
@@ -218,10 +220,8 @@ class _Filling:
         if target is UNKNOWN or not are_same(target, self.derived.computed(source)):
             raise self._other_value()
 
-    def _change(self, name: str, value: Any) -> None:
-        self.statement = self.statement._generate()
-        setattr(self.statement, name, value)
-        self.state.statement = self.statement
+    def _replace(self, statement: Any) -> None:
+        self.statement = self.state.statement = statement
 
     def _other_value(self) -> Exception:
         return self._refusal(

@@ -19,7 +19,6 @@ from typing import Any
 from sqlalchemy import Connection, null
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Mapper, ORMExecuteState
-from sqlalchemy.util import immutabledict
 
 from ...errors import UncountedStatementError
 from ..declarations.mapped_rows import Key, column_of, columns_of, primary_key, select_rows
@@ -33,6 +32,8 @@ from ..sql.dml import (
     is_list,
     mapper_of,
     names_of,
+    replace_values,
+    set_values,
     unwrap,
     written_names,
 )
@@ -194,10 +195,8 @@ class Statement:
             column = column_of(number.source, number.of.key)
             if is_list(parameters):
                 self.state.parameters = [{**row, number.of.key: None} for row in parameters]
-            elif self.statement._values:  # not by values(), which refuses to add to some
-                values = immutabledict({**self.statement._values, column: null()})
-                self.statement = self.statement._generate()
-                self.statement._values = values
+            elif values := set_values(self.statement):
+                self.statement = replace_values(self.statement, {**values, column: null()})
             else:
                 self.state.parameters = {**parameters, column.key: None}
 
