@@ -24,6 +24,7 @@ require("app", __name__)
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import strawberry
@@ -162,6 +163,9 @@ class Discussion(AsyncShortcuts):
         self.schema = validate_schema(schema)
         self.get_viewer = get_viewer or self._by_token
         self._has_viewers = get_viewer is not None or bool(self.settings.secret)
+        # Until there are routes: no playground, and viewers whom the host's own code passes.
+        plain = replace(self.settings, playground=False)
+        self._checked: Any = {"settings": plain, "rules": self.rules, "has_viewers": True}
         has_playground = self.settings.playground
         self._playground = Playground(guests=self.settings.guests) if has_playground else None
         self.endpoint = GraphQLEndpoint(
@@ -205,6 +209,7 @@ class Discussion(AsyncShortcuts):
 
         Pass them to ``Mount("/somewhere", routes=...)``, or add them to the host's own routes.
         """
+        self._checked |= {"settings": self.settings, "has_viewers": self._has_viewers}
         folder = self.path.rpartition("/")[0]
         routes: list[BaseRoute] = [
             Route(self.path, self.endpoint),
@@ -293,13 +298,7 @@ class Discussion(AsyncShortcuts):
         :param deep: also recount every counter.
         """
         findings = await check(
-            self.database,
-            self.settings,
-            self.rules,
-            session_class=session_class,
-            has_viewers=self._has_viewers,
-            start=start,
-            deep=deep,
+            self.database, session_class=session_class, start=start, deep=deep, **self._checked
         )
         return with_option(findings, APP)
 
@@ -312,9 +311,7 @@ class Discussion(AsyncShortcuts):
             async with open_database(self.database, must_exist=True, must_be_newest=False):
                 return await self.check(deep=deep)
         except ConfigurationError as error:
-            viewers = self._has_viewers
-            findings = check_unreachable(error, self.settings, self.rules, has_viewers=viewers)
-            return with_option(findings, APP)
+            return with_option(check_unreachable(error, **self._checked), APP)
 
     async def find_problem(self) -> str | None:
         """Return why requests would fail at present, as a sentence without secrets, or None.

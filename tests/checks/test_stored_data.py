@@ -182,11 +182,22 @@ async def test_discussion_checks_with_rules_of_host(database: Database) -> None:
         return [finding.id for finding in findings]
 
     guests = Discussion(database, settings=settings, targets=[article])
+    assert ids(await guests.check()) == ["tallied.W020"], "no API, and so no viewers of its own"
+    guests.routes()
     assert ids(await guests.check()) == ["tallied.W003", "tallied.W020"]
     assert ids(await guests.check(start=True)) == ["tallied.W003"]
     signed_in = Discussion(database, settings=settings, get_viewer=lambda _: None)
     assert ids(await signed_in.check()) == ["tallied.W021"]
     assert ids(await signed_in.check(start=True, session_class=Session)) == ["tallied.E020"]
+
+
+async def test_playground_is_checked_once_it_has_routes(database: Database) -> None:
+    discussion = Discussion(
+        database, settings=Settings(playground=True, secret="pZ3vQx7Lk0mWn8Rt2Yc5Uf9Hs1Jd4Ga6")
+    )
+    assert await discussion.check() == []
+    discussion.routes()
+    assert [finding.id for finding in await discussion.check()] == ["tallied.W001"]
 
 
 async def test_replies_below_the_greatest_depth_are_found(database: Database) -> None:
