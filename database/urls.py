@@ -76,6 +76,8 @@ def parse_url(text: str) -> URL:
         url = make_url(text)
     except (ArgumentError, ValueError) as error:
         raise ConfigurationError(f"The database URL cannot be read; {REMEDY}") from error
+    if "@" in (url.host or ""):  # of which any part may be the password's, so none is shown
+        raise ConfigurationError("The database URL has an @ in its password; write it as %40.")
     driver = DRIVERS.get(url.get_backend_name())
     names = {driver, url.get_backend_name(), *_SYNCHRONOUS}
     if driver is None or url.drivername not in names:

@@ -50,6 +50,7 @@ def assert_refused(result: Result, *parts: str) -> None:
         ("postgresql://u:s3cret@h:port/d", "The database URL cannot be read"),
         ("mysql://u:s3cret@h/d", "names 'mysql', which Tallied cannot use; use sqlite"),
         ("postgresql+pg8000://u:s3cret@h/d", "names 'postgresql+pg8000'"),
+        ("postgresql://u:s3cret@s3cret@127.0.0.1/d", "has an @ in its password; write it as %40."),
         ("sqlite://", "A database in memory ends with the command; name a file"),
         ("sqlite:///:memory:", "A database in memory"),
         ("sqlite:///file:x?mode=memory&uri=true", "A database in memory"),
