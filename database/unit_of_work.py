@@ -26,6 +26,9 @@ LOAD_FIRST = (
 
 _IS_WHOLE = "tallied.unit_of_work_is_whole"
 
+_SAVEPOINT = "tallied.savepoint_of_unit_of_work"
+"""The savepoint of its caller's that a unit of work runs in; None without any."""
+
 _CONNECTIONS = "tallied.connections"
 
 _COMMITTED = "tallied.committed"
@@ -85,15 +88,16 @@ def _note_commit(session: Session) -> None:
 
 @contextmanager
 def forbid_commit(session: AsyncSession) -> Iterator[None]:
-    """Make the block one transaction of the session, which stays open.
+    """Keep the session's transaction, and the savepoint that it is in, open in the block.
 
-    Otherwise half of it would stay when the rest fails. Savepoints may come and go.
+    Otherwise half of it would stay when the rest fails. Other savepoints may come and go.
 
     :raises InvalidRequestError: where the session is committed; and at the end, where it has
         been rolled back or closed.
     """
     info = session.sync_session.info
     info[_IS_WHOLE] = True
+    info[_SAVEPOINT] = session.sync_session.get_nested_transaction()
     try:
         yield
         if not info[_IS_WHOLE]:
@@ -106,7 +110,7 @@ def forbid_commit(session: AsyncSession) -> Iterator[None]:
             error.add_note(LOAD_FIRST)
         raise
     finally:
-        del info[_IS_WHOLE]
+        del info[_IS_WHOLE], info[_SAVEPOINT]
 
 
 def connections(session: AsyncSession) -> list[Connection]:
@@ -124,7 +128,8 @@ def _remember_connection(
 
 
 def _refuse_to_commit(session: Session) -> None:
-    if _IS_WHOLE in session.info and not session.in_nested_transaction():
+    info = session.info
+    if _IS_WHOLE in info and session.get_nested_transaction() is info[_SAVEPOINT]:
         raise InvalidRequestError(
             "The session of a unit of work cannot be committed within it: the unit commits when"
             " its function returns. Leave the commit out, or use begin_nested() for a part."
@@ -132,8 +137,9 @@ def _refuse_to_commit(session: Session) -> None:
 
 
 def _notice_the_end(session: Session, transaction: SessionTransaction) -> None:
-    if _IS_WHOLE in session.info and transaction.parent is None:
-        session.info[_IS_WHOLE] = False
+    info = session.info
+    if _IS_WHOLE in info and (transaction.parent is None or transaction is info[_SAVEPOINT]):
+        info[_IS_WHOLE] = False
 
 
 def install_counters(target: Installable) -> type[Session]:

@@ -220,6 +220,43 @@ def test_hook_cannot_commit_transaction_of_caller(engine: Engine, database: Data
         assert session.scalars(select(Thread.title)).all() == ["Looms"]
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_hook_cannot_release_savepoint_of_caller(
+    engine: Engine, database: Database, nested: bool
+) -> None:
+    class Meddling(Hooks):
+        async def before_add_comment(self, event: Event, session: AsyncSession) -> None:
+            if nested:
+                await session.begin_nested()
+            await session.commit()
+
+    sync = Host(database, hooks=[Meddling()]).discussion.sync
+    with CountedSession(engine) as session:
+        thread = sync.create_thread(session, ADA, "Engines").thread
+        savepoint = session.begin_nested()
+        sync.create_thread(session, ADA, "Looms")
+        with pytest.raises(InvalidRequestError, match="cannot be committed within it"):
+            sync.add_comment(session, ADA, thread["id"], "one two")
+        savepoint.rollback()
+        session.commit()
+        assert session.scalars(select(Thread.title)).all() == ["Engines"]
+
+
+def test_hook_cannot_roll_back_savepoint_of_caller(engine: Engine, database: Database) -> None:
+    class Meddling(Hooks):
+        async def before_add_comment(self, event: Event, session: AsyncSession) -> None:
+            savepoint = session.sync_session.get_nested_transaction()
+            assert savepoint is not None
+            savepoint.rollback()
+
+    sync = Host(database, hooks=[Meddling()]).discussion.sync
+    with CountedSession(engine) as session:
+        thread = sync.create_thread(session, ADA, "Engines").thread
+        session.begin_nested()
+        with pytest.raises(InvalidRequestError, match="was rolled back or closed within it"):
+            sync.add_comment(session, ADA, thread["id"], "one two")
+
+
 def test_hooks_follow_commit_and_not_rollback(
     engine: Engine, sync: SyncShortcuts, host: Host
 ) -> None:
