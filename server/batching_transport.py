@@ -30,12 +30,16 @@ class BatchingTransport:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Send data at the end of the turn, or at once if much is waiting."""
+        """Send data at the end of the turn, or at once if much is waiting.
+
+        Also at once if the client has sent all: the event loop closes the connection then, and
+        sends only what it gets before that.
+        """
         if not self._batch:
             self._call_soon(self._send)
         self._batch.append(data)
         self._size += len(data)
-        if self._size > MAX_BATCH:
+        if self._size > MAX_BATCH or self.is_closing():
             self._send()
 
     def get_write_buffer_size(self) -> int:
@@ -52,9 +56,22 @@ class BatchingTransport:
         self._send()
         self._transport.close()
 
+    def abort(self) -> None:
+        """Close the connection without sending what has been written."""
+        self._take()
+        self._transport.abort()
+
     def _send(self) -> None:
+        try:
+            if data := self._take():
+                self._transport.write(data)
+        except RuntimeError:
+            if not self.is_closing():
+                raise
+            # uvloop refuses what comes after the end.
+
+    def _take(self) -> bytes:
         data = b"".join(self._batch)
         self._batch.clear()
         self._size = 0
-        if data and not self.is_closing():
-            self._transport.write(data)
+        return data

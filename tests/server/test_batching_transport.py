@@ -47,7 +47,8 @@ async def with_connection(use: Use) -> None:
         reader, writer = await asyncio.open_connection(*address)
         recording = await accepted
         await use(BatchingTransport(recording), reader, recording.sent)  # type: ignore[arg-type]
-        recording.abort()
+        if not recording.is_closing():
+            recording.abort()
         writer.close()
 
 
@@ -125,6 +126,21 @@ def test_connection_lost_before_the_end_of_the_turn_sends_nothing(
         transport.abort()
         await asyncio.sleep(0.05)
         assert (sent, problems) == ([], [])
+
+    run(use)
+
+
+def test_write_after_end_of_client_follows_what_is_unsent(run: Callable[[Use], None]) -> None:
+    """The event loop closes a connection whose client has sent all, and sends what is left."""
+
+    async def use(
+        transport: BatchingTransport, reader: asyncio.StreamReader, sent: list[bytes]
+    ) -> None:
+        transport.write(bytes(20_000_000))
+        transport._transport.close()
+        transport.write(b"the last response")
+        async with asyncio.timeout(10):
+            assert (await reader.read())[20_000_000:] == b"the last response"
 
     run(use)
 
