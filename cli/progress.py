@@ -20,7 +20,8 @@ from .output import Output
 def bar(out: Output, label: str) -> Iterator[Callable[[int, int], None]]:
     """Yield a function of the finished and the total number that updates a bar on standard error.
 
-    The bar appears at the first call, so that an error before it stands alone; JSON has no bar.
+    The bar appears at the first call, so that an error before it stands alone. JSON has no bar, and
+    neither has an output that is no terminal.
     """
     columns = (
         TextColumn("{task.description}"),
@@ -32,7 +33,7 @@ def bar(out: Output, label: str) -> Iterator[Callable[[int, int], None]]:
     task = progress.add_task(label, total=None)
 
     def show(done: int, total: int) -> None:
-        if out.is_json:
+        if out.is_json or not progress.console.is_terminal:
             return
         progress.start()
         progress.update(task, completed=done, total=total)

@@ -54,3 +54,10 @@ def seeded(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iter
     server = request.getfixturevalue("postgresql")
     with new_database(server, request.getfixturevalue("postgresql_demo")) as url:
         yield url
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take standard error for a terminal without colours."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("NO_COLOR", "1")

@@ -101,6 +101,12 @@ def test_migrate_prints_result(empty_url: str, commands: Commands) -> None:
     assert again.out == f"The database {shown(empty_url)} is up to date (revision {NEWEST}).\n"
 
 
+def test_file_of_errors_has_no_progress_bar(seeded: str, commands: Commands) -> None:
+    sql(seeded, "UPDATE tallied_thread SET word_count = 7")
+    rebuilt = commands("rebuild", "--database", seeded)
+    assert (rebuilt.code, rebuilt.err) == (0, "")
+
+
 def test_database_is_named_by_environment(
     empty_url: str, commands: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +115,7 @@ def test_database_is_named_by_environment(
     assert sql(empty_url, "SELECT count(*) FROM tallied_thread")[0][0] == 0
 
 
+@pytest.mark.usefixtures("terminal")
 def test_seed_adds_printed_numbers(empty_url: str, commands: Commands) -> None:
     seeding = ("seed", "--database", empty_url, "--threads", "6", "--comments", "70")
     first = commands(*seeding)
@@ -122,6 +129,7 @@ def test_seed_adds_printed_numbers(empty_url: str, commands: Commands) -> None:
     assert commands("verify", "--database", empty_url).code == 0
 
 
+@pytest.mark.usefixtures("terminal")
 def test_verify_finds_drift_and_rebuild_repairs_it(seeded: str, commands: Commands) -> None:
     clean = commands("verify", "--database", seeded)
     assert (clean.code, clean.err) == (0, "")

@@ -61,6 +61,7 @@ def test_difference_is_printed_as_text_and_json(seeded: str, commands: Commands)
     assert json.loads(line)["difference"] == 17
 
 
+@pytest.mark.usefixtures("terminal")
 def test_amounts_are_verified_and_repaired(seeded: str, commands: Commands) -> None:
     query = "SELECT id, word_count, message FROM tallied_comment ORDER BY id LIMIT 2"
     before = sql(seeded, query)
