@@ -201,7 +201,7 @@ class Settings:
         "read",
         Guests,
         "What viewers may do who are not signed in: read; also write threads and comments; or"
-        " moderate, which is everything and not for production.",
+        " moderate, which is not for production.",
     )
     message_length: int = _number(10_000, *MESSAGE_LENGTHS, "Maximum characters of a comment.")
     restore_days: int = _number(

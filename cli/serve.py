@@ -28,8 +28,8 @@ _GUESTS = {
     "read": "Guests may only read; to let them write, pass --guests write, or set TALLIED_GUESTS.",
     "write": "Guests may read and write; to let them only read, pass --guests read, or set "
     "TALLIED_GUESTS.",
-    "moderate": "Guests may do everything, as moderators may: for trying things out. Pass --guests "
-    "read or write, or set TALLIED_GUESTS, before others can reach this server.",
+    "moderate": "Guests may write and moderate, to try things out. Pass --guests read or write, or"
+    " set TALLIED_GUESTS, before others can reach this server.",
 }
 
 _NEXT_STEPS = """\

@@ -28,8 +28,12 @@ HEADERS = {
 GUESTS: dict[Guests, str] = {
     "read": "Guests may only read.",
     "write": "Guests may read and write.",
-    "moderate": "Guests may do everything, as moderators may.",
+    "moderate": "Guests may write and moderate; to react, sign in.",
 }
+
+
+_TOKEN = " \\\n  -H 'authorization: Bearer TOKEN'"
+"""The header with which somebody signs in who may not write as a guest."""
 
 
 class Link(NamedTuple):
@@ -55,6 +59,8 @@ def make_landing_routes(settings: Settings, database: str, *, has_pages: bool) -
         command=find_command(),
         database=database,
         option=database_option(settings),
+        author="" if settings.guests == "read" else r"authorName: \"Ada\", ",
+        token=_TOKEN if settings.guests == "read" else "",
         guests=GUESTS[settings.guests],
         links="\n".join(map(_row, _links(has_pages))),
         url=escape(f"{address(settings)}/graphql"),

@@ -35,8 +35,8 @@ def test_serve_migrates_answers_and_stops(
         wait_until(lambda: server.printed.endswith("person 42.\n"))
         assert server.printed.splitlines() == [
             f"Created Tallied's tables in {shown(empty_url)} (revision {NEWEST}).",
-            "Guests may do everything, as moderators may: for trying things out. Pass --guests "
-            "read or write, or set TALLIED_GUESTS, before others can reach this server.",
+            "Guests may write and moderate, to try things out. Pass --guests read or write, or set"
+            " TALLIED_GUESTS, before others can reach this server.",
             f"Tallied is serving {server.url} (GraphiQL at /graphql). Press Ctrl-C to stop.",
             "Next:",
             f"  {server.url} leads to the playground and the discussions.",
@@ -102,7 +102,7 @@ MAY_WRITE = [None, "SIGN_IN_REQUIRED"]
         pytest.param(
             (*TWO, "--guests", "moderate"),
             "read",
-            "Guests may do everything,",
+            "Guests may write and moderate,",
             [None, None],
             marks=pytest.mark.slow,
         ),

@@ -159,9 +159,13 @@ async def test_page_and_its_assets_are_served(client: httpx.AsyncClient) -> None
 @pytest.mark.parametrize("backend", ["sqlite"])
 async def test_links_of_landing_page_are_served(client: httpx.AsyncClient) -> None:
     page = await client.get("/", headers={"accept": "text/html"})
-    assert f"version {__version__}, on SQLite. Guests may do everything" in page.text
+    assert f"version {__version__}, on SQLite. Guests may write and moderate;" in page.text
     assert "tallied verify</code>" in page.text
     assert "tallied token 42</code>" in page.text
+    for data in re.findall(r"-d '(.*)'</code>", page.text):
+        answer = (await client.post("/graphql", json=json.loads(data))).json()
+        assert "errors" not in answer
+    assert answer["data"]["createThread"]["thread"]["wordCount"] == 2
     links = re.findall(r'(?:href|src)="([^"]+)"', page.text)
     assert {"graphql", "discussion/", "schema.graphql", "introspection.json"} <= set(links)
     for link in links:
