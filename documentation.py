@@ -6,6 +6,7 @@ import os
 import sys
 from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
+from shlex import quote
 from shutil import which
 
 ROOT = Path(__file__).parent
@@ -18,10 +19,10 @@ def find_command() -> str:
     """Return what people type for ``tallied``, as they called it: it may not be on their path."""
     program = Path(sys.argv[0])
     if script := os.environ.get(_CALLED_AS):
-        return script
+        return quote(script)
     if program == ROOT / "__main__.py":
         return "python -m tallied"
-    return sys.argv[0] if program.name == "tallied" and not which("tallied") else "tallied"
+    return quote(sys.argv[0]) if program.name == "tallied" and not which("tallied") else "tallied"
 
 
 def name_command(text: str) -> str:

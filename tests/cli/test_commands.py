@@ -63,15 +63,20 @@ def test_help_names_command_as_called() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "command"), [("bin", "tallied"), ("empty", "checkout/bin/tallied")]
+    ("path", "program", "command"),
+    [
+        ("bin", "checkout/bin/tallied", "tallied"),
+        ("empty", "checkout/bin/tallied", "checkout/bin/tallied"),
+        ("empty", "a checkout/bin/tallied", "'a checkout/bin/tallied'"),
+    ],
 )
 def test_command_is_named_by_path_unless_on_it(
-    path: str, command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    path: str, program: str, command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "tallied").touch(0o755)
     monkeypatch.setenv("PATH", str(tmp_path / path))
-    monkeypatch.setattr("sys.argv", ["checkout/bin/tallied", "verify"])
+    monkeypatch.setattr("sys.argv", [program, "verify"])
     assert find_command() == command
 
 
