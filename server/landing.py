@@ -53,10 +53,12 @@ def make_landing_routes(settings: Settings, database: str, *, has_pages: bool) -
     :param database: the kind of the database, as people call it.
     :param has_pages: whether the discussions are served as pages, too.
     """
+    # Where it is on the disk is no business of strangers.
+    command = find_command() if settings.environment == "development" else "tallied"
     page = Template((Path(__file__).parent / "landing.html").read_text("utf-8"))
     text = page.substitute(
         version=__version__,
-        command=find_command(),
+        command=escape(command),
         database=database,
         option=database_option(settings),
         author="" if settings.guests == "read" else r"authorName: \"Ada\", ",

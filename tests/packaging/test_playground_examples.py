@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from tallied import __version__
 from tallied.asgi import create_app
 from tallied.database import Database
-from tallied.settings import Settings
+from tallied.settings import Environment, Settings
 from tallied.transport.playground import FOLDER
 
 EXAMPLES = FOLDER / "examples"
@@ -174,3 +175,20 @@ async def test_links_of_landing_page_are_served(client: httpx.AsyncClient) -> No
     assert answer.url.path == "/health"
     icon = await client.get("/favicon.ico")
     assert icon.headers["content-type"] == "image/svg+xml"
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+@pytest.mark.parametrize(
+    ("environment", "command"),
+    [("development", "&#x27;/opt/a &amp; b/tallied&#x27;"), ("production", "tallied")],
+)
+async def test_landing_page_names_path_of_command_to_developers_only(
+    environment: Environment, command: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_TALLIED_COMMAND", "/opt/a & b/tallied")
+    app = create_app(replace(SETTINGS, environment=environment), database)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://localhost"
+    ) as client:
+        page = await client.get("/", headers={"accept": "text/html"})
+    assert f"<code>{command} verify</code>" in page.text
