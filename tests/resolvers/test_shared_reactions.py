@@ -142,6 +142,21 @@ async def test_batch_of_reactions_ends_exact(table: Table, statements: Any) -> N
     assert await find_drifts(table.database) == []
 
 
+async def test_reaction_that_is_there_shares_batch_of_additions(table: Table) -> None:
+    draft = table.draft
+    await table.shared().add(draft(ADA, 0, "+like"))
+    shared = table.shared()
+    results = await shared.add(
+        draft(BOB, 1, "+like"),
+        draft(ADA, 0, "+like"),  # there already
+        draft(BOB, 0, "+like"),
+        draft(ADA, 1, "+heart"),
+    )
+    assert [result.comment["reaction_count"] for result in results] == [1, 1, 2, 2]
+    assert (shared.work.sizes, shared.work.alone) == ([3], ["Bob +like"])
+    assert await find_drifts(table.database) == []
+
+
 async def test_failing_batch_of_reactions_runs_one_by_one(table: Table) -> None:
     shared = table.shared()
 
