@@ -139,13 +139,15 @@ def _unmet_conditions(counter: Counter) -> list[ColumnElement[Any]]:
     """Return what the relationship of `counter` demands and neither its key nor `where` does."""
     prop = counter.relationship
     conditions = [] if counter.where is None else list(_parts(counter.where))
+    added = counter.via._extra_criteria  # by its and_()
     return [
         part
-        for part in _parts(prop.primaryjoin)
+        for condition in (prop.primaryjoin, *added)
+        for part in _parts(condition)
         if not _is_of_key(prop, part)
         and (
             (not counter.is_copy and _is_about_parent(prop, part))
-            or not any(part.compare(condition) for condition in conditions)
+            or not any(part.compare(repeated) for repeated in conditions)
         )
     ]
 

@@ -236,6 +236,15 @@ def test_relationship_with_further_condition_is_refused(name: str) -> None:
     assert "Source.parent says more than that its foreign key equals" in raised.value.sentence
 
 
+def test_condition_added_to_attribute_is_refused_unless_repeated() -> None:
+    parent, source = related(lambda s, p: foreign(s.parent_id) == p.id)
+    via = source.parent.and_(source.size > 4, source.size < 9)
+    for where in (None, source.size > 4):
+        with pytest.raises(CounterDeclarationError, match=r"E039.*source\.size < "):
+            install_alone(Count(parent.n, via=via, where=where))
+    install_alone(Count(parent.n, via=via, where=and_(source.size > 4, source.size < 9)))
+
+
 def test_second_pair_of_columns_is_refused() -> None:
     parent, source = related(lambda s, p: and_(foreign(s.parent_id) == p.id, s.size <= p.size))
     with pytest.raises(CounterDeclarationError, match="E003"):
