@@ -105,6 +105,8 @@ def check_of(counter: Counter) -> Iterator[Finding]:
             "the counter one step further down.",
         )
         return
+    if counter.key not in counter.parent.column_attrs:
+        return  # as check_target says
     source = plain_type(column_of(counter.source, of.key).type)
     target = plain_type(column_of(counter.parent, counter.key).type)
     if isinstance(counter, Additive):

@@ -46,6 +46,18 @@ def test_counter_in_two_sets_on_one_session_class_is_refused() -> None:
         assert caught.value.id == "counters.E013"
 
 
+@pytest.mark.parametrize("kind", [Max, Sum])
+def test_column_that_only_subclass_of_parent_has_is_refused(kind: Any) -> None:
+    parent = {"kind": mapped_column(Integer), "__mapper_args__": {"polymorphic_on": "kind"}}
+    Parent, Source = pair(parent, {"size": mapped_column(Integer)})
+    more = {"__mapper_args__": {"polymorphic_identity": 1}, "s": counter("s")}
+    child = type("Child", (Parent,), more)
+    with pytest.raises(CounterDeclarationError, match="E005"):
+        Counters(kind(child.s, of=Source.size, via=Source.parent)).install(
+            type("Own", (Session,), {})
+        )
+
+
 @pytest.mark.parametrize("name", ["async session", "scoped session of a function"])
 def test_install_on_no_session_class_raises_type_error(name: str) -> None:
     class Asynchronous(AsyncSession):
