@@ -75,10 +75,18 @@ def find_session(session: SyncSession) -> Session:
     return session
 
 
+class _AdaptedSession(AsyncSession):
+    """An asynchronous session around a synchronous one."""
+
+    async def execute(self, *arguments: Any, **options: Any) -> Any:
+        # Its own would await the driver's cursor, as that of text() has.
+        return self.sync_session.execute(*arguments, **options)
+
+
 def _adapt(session: Session) -> AsyncSession:
     """Return an asynchronous session around one that is there already."""
     make = cast(type[Session], lambda **_: session)
-    return AsyncSession(sync_session_class=make)
+    return _AdaptedSession(sync_session_class=make)
 
 
 def _expect_counters(session_class: type[Session]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, create_engine, select
+from sqlalchemy import Engine, create_engine, literal, select, text
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
@@ -218,6 +218,21 @@ def test_hook_cannot_commit_transaction_of_caller(engine: Engine, database: Data
         sync.create_thread(session, ADA, "Looms")
         session.commit()
         assert session.scalars(select(Thread.title)).all() == ["Looms"]
+
+
+def test_hook_of_synchronous_session_executes_any_statement(
+    engine: Engine, database: Database
+) -> None:
+    class Reading(Hooks):
+        async def before_add_comment(self, event: Event, session: AsyncSession) -> None:
+            assert (await session.execute(text("SELECT 1"))).scalar_one() == 1
+            assert (await session.scalars(select(literal(2)))).all() == [2]
+            assert await session.scalar(select(Thread.title)) == "Engines"
+
+    sync = Host(database, hooks=[Reading()]).discussion.sync
+    with CountedSession(engine) as session:
+        thread = sync.create_thread(session, ADA, "Engines").thread
+        sync.add_comment(session, ADA, thread["id"], "one two")
 
 
 @pytest.mark.parametrize("nested", [False, True])
