@@ -23,8 +23,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from smoke import free_port
-
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [
     ROOT / "docs" / f"{page}.md"
@@ -67,7 +65,7 @@ def run(document: Path, python: Path, folder: Path) -> int:
     }
     env = {**inherited, "PATH": f"{python.parent}:{os.environ['PATH']}", "PYTHONUTF8": "1"}
     started: list[subprocess.Popen[bytes]] = []
-    text = document.read_text("utf-8").replace(PORT, str(free_port()))
+    text = document.read_text("utf-8").replace(PORT, _free_port())
     try:
         for block in blocks(text):
             if block["name"]:
@@ -98,6 +96,12 @@ def _write(file: Path, text: str, after: str | None) -> None:
             raise Wrong(f"{file.name} has no line with {after}")
         text = before + found + line + end + text + rest
     file.write_text(text, "utf-8")
+
+
+def _free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
 
 
 def _commands(text: str) -> Iterator[tuple[str, str]]:
