@@ -112,9 +112,7 @@ def test_end_comes_after_what_was_written(run: Callable[[Use], None], method: st
     run(use)
 
 
-def test_connection_lost_before_the_end_of_the_turn_sends_nothing(
-    run: Callable[[Use], None],
-) -> None:
+def test_lost_connection_is_sent_no_batch(run: Callable[[Use], None]) -> None:
     async def use(
         transport: BatchingTransport, reader: asyncio.StreamReader, sent: list[bytes]
     ) -> None:
