@@ -26,3 +26,11 @@ def stored_thread(session: Session, *messages: str | int) -> Thread:
     session.add(thread)
     session.flush()
     return thread
+
+
+def committed_thread(session: Session) -> Thread:
+    """Return a thread with comments of two and three words, committed and in memory."""
+    thread = stored_thread(session, 2, 3)
+    session.commit()
+    session.refresh(thread)
+    return thread

@@ -17,20 +17,12 @@ import pytest
 from sqlalchemy import Engine, event, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError, PendingRollbackError, ProgrammingError
 from sqlalchemy.orm import Session
-from support.comments import comment, stored_thread
+from support.comments import comment, committed_thread
 from support.recount import assert_exact, shown
 from support.sessions import Counted, sync_engine
 
 from tallied.database import Database
 from tallied.models import Base, Comment, Thread
-
-
-def committed_thread(session: Session) -> Thread:
-    """Return a thread with comments of two and three words, committed and in memory."""
-    thread = stored_thread(session, 2, 3)
-    session.commit()
-    session.refresh(thread)
-    return thread
 
 
 @pytest.fixture

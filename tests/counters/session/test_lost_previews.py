@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import inspect
 from sqlalchemy.orm import Session, make_transient
-from support.comments import comment, stored_thread
+from support.comments import comment, committed_thread
 from support.recount import assert_exact, shown
 
 from tallied.models import Thread
@@ -14,10 +14,7 @@ from tallied.models import Thread
 @pytest.fixture
 def thread(session: Session) -> Thread:
     """A stored thread with two comments, of 2 and 3 words."""
-    thread = stored_thread(session, 2, 3)
-    session.commit()
-    session.refresh(thread)
-    return thread
+    return committed_thread(session)
 
 
 @pytest.fixture
