@@ -126,20 +126,20 @@ def store(engine: Engine, strategy: Strategy, scale: Scale) -> Rows:
 COMPARISONS = (
     (
         "A comment with replies and numbers, as a ratio to one without",
-        WITH_REPLIES,
-        WITHOUT_REPLIES,
+        Candidate(WITH_REPLIES),
+        Candidate(WITHOUT_REPLIES),
         "insert",
         1.15,
     ),
     (
         "Comments of one hot thread, as a ratio to the delta trigger",
-        TALLIED,
-        TRIGGER,
+        Candidate(TALLIED),
+        Candidate(TRIGGER),
         "64 inserts into one thread",
         1.00,
     ),
 )
-"""What is printed below the table: two strategies in one operation, and the aim of the ratio."""
+"""What is printed below the table: two candidates in one operation, and the aim of the ratio."""
 
 DRIVERS = {
     "sqlite": "sqlite",
@@ -218,9 +218,8 @@ def show(driver: str, results: Mapping[Candidate, Result]) -> None:
     """Print the results."""
     names = [operation.name for operation in OPERATIONS]
     console.print(make_table(driver, names, results, as_microseconds))
-    seconds = {str(candidate.strategy): result.seconds for candidate, result in results.items()}
     for title, own, other, name, aim in COMPARISONS:
-        ratio = as_ratio(seconds[str(own)][name], seconds[str(other)][name])
+        ratio = as_ratio(results[own].seconds[name], results[other].seconds[name])
         console.print(f"{title}: {ratio} (≤ {aim})")
 
 

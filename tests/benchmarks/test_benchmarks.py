@@ -6,13 +6,14 @@ import asyncio
 import json
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
 
-from tallied.benchmarks import calls, pings, sessions, trees, writers, writes
+from tallied.benchmarks import calls, candidates, pings, sessions, trees, writers, writes
 from tallied.benchmarks.candidates import CANDIDATES
 from tallied.benchmarks.databases import blocking_engine
 from tallied.benchmarks.reply_trees import store_tree
@@ -63,6 +64,23 @@ def test_benchmark_of_each_operation_runs(
     assert ends["Tallied"] == "yes"
     assert ends["mapper event"] == "no"
     assert ends["no counter"] == "n/a"
+
+
+def test_comparisons_take_the_candidates_of_their_table(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    results = {
+        item: candidates.Result({o.name: place for o in writes.OPERATIONS}, defaultdict(bool))
+        for place, item in enumerate(CANDIDATES, start=1)
+    }
+    writes.show("sqlite", results)
+    lines = capsys.readouterr().out.splitlines()[-len(writes.COMPARISONS) :]
+    places = {str(item): place for place, item in enumerate(CANDIDATES, start=1)}
+    expected = [
+        places["Tallied, with replies"] / places["Tallied, locked first"],
+        places["Tallied"] / places["delta trigger"],
+    ]
+    assert [line.split(": ")[1].split()[0] for line in lines] == [f"{x:.2f}" for x in expected]
 
 
 @pytest.mark.slow
