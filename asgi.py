@@ -40,13 +40,13 @@ from .transport.checked_headers import CheckedHeaders
 from .transport.cross_origin import CrossOrigin
 from .transport.request_errors import RequestError, make_error_response, send_error
 
-GC_THRESHOLDS = (5000, 10, 8)
+GC_THRESHOLDS = (5000, 10, 40)
 """When garbage is looked for (:func:`gc.set_threshold`). What an operation leaves is nearly all
-freed without; a search through all that is alive, which Python begins at 70,000 new objects
-otherwise, takes 10 to 60 ms while large answers are put together. What failed connections leave is
-in cycles: where it took 10 million objects to begin that search, 20 minutes of them took 130 MB
-more. At 2,000 objects, each batch of writes and every tenth large page began a search among the
-youngest, which took a twelfth of the time of such pages."""
+freed without. A search through all that is alive finds next to nothing, and everybody waits for it,
+100 to 400 ms while a large response is put together: it begins after 2 million new objects. What
+failed connections leave is in cycles: where it took 10 million objects to begin that search,
+20 minutes of them took 130 MB more. At 2,000 objects, each batch of writes and every tenth large
+page began a search among the youngest, which took a twelfth of the time of such pages."""
 
 
 def create_app(settings: Settings | None = None, database: Database | None = None) -> Starlette:
