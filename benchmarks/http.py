@@ -77,7 +77,8 @@ class Figures:
         connections: int,
         seconds: float,
     ) -> None:
-        """Add the figures of one round."""
+        """Add the figures of one round, which begins once nobody else's requests are under way."""
+        server.wait_until_idle()
         begin = server.cpu()
         with MemoryPeak(server) as peak:
             load = generator()(server.port, requests, connections, seconds)

@@ -21,6 +21,9 @@ START_TIME = 60.0
 STOP_TIME = 60.0
 """Seconds that it may take to end."""
 
+IDLE_TIME = 0.3
+"""Seconds without processor time after which a server has no request under way."""
+
 PERIOD = 0.05
 """Seconds between two looks at a server's memory."""
 
@@ -121,6 +124,17 @@ class ServerProcess:
         stat = Path(f"/proc/{self.process.pid}/stat").read_text("ascii")
         fields = stat.rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
+
+    def wait_until_idle(self) -> None:
+        """Wait until the requests are over that clients of an earlier load have left behind.
+
+        They have places of the server's; so many clients as it has places would be turned away.
+        """
+        deadline = time.monotonic() + STOP_TIME
+        before = -1.0
+        while self.cpu() != before and time.monotonic() < deadline:
+            before = self.cpu()
+            time.sleep(IDLE_TIME)
 
     def memory(self) -> int:
         """Return the resident size in bytes."""
