@@ -64,7 +64,7 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     settings = settings or with_secret(Settings.from_environ(os.environ))
     discussion = Discussion(database, settings=settings)
     routes = [*discussion.routes(), *make_health_routes(discussion.readiness)]
-    if settings.playground:
+    if settings.shows_playground:
         has_pages = settings.environment == "development" and bool(settings.secret)
         pages = Pages(discussion).routes() if has_pages else []
         kind = "SQLite" if discussion.database.is_sqlite else "PostgreSQL"

@@ -166,7 +166,7 @@ class Discussion(AsyncShortcuts):
         # Until there are routes: no playground, and viewers whom the host's own code passes.
         plain = replace(self.settings, playground=False)
         self._checked: Any = {"settings": plain, "rules": self.rules, "has_viewers": True}
-        has_playground = self.settings.playground
+        has_playground = self.settings.shows_playground
         self._playground = Playground(guests=self.settings.guests) if has_playground else None
         self.endpoint = GraphQLEndpoint(
             self.database,

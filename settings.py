@@ -56,7 +56,8 @@ def _text(default: str, text: str, check: Validator | None = None, repr: bool = 
     return _declare(default, text, repr, check=check)
 
 
-def _switch(default: bool, text: str) -> bool:
+def _switch(default: Any, text: str) -> Any:
+    """Declare true or false; None is true in development, and false in production."""
     return _declare(default, text)
 
 
@@ -178,7 +179,11 @@ class Settings:
     transaction_attempts: int = _number(
         30, 1, 100, "How often a unit of work is run while the database asks for a retry."
     )
-    playground: bool = _switch(True, "Whether /graphql shows the playground to a browser.")
+    playground: bool | None = _switch(
+        None,
+        "Whether /graphql shows the playground to a browser, and / a page that leads to it."
+        " `tallied serve --demo` and `--open` show both, unless this is false.",
+    )
     introspection: bool = _switch(
         True, "Whether clients may read the schema, by introspection and as a file."
     )
@@ -286,6 +291,11 @@ class Settings:
             )
 
     @property
+    def shows_playground(self) -> bool:
+        """Whether there is a playground."""
+        return self.environment == "development" if self.playground is None else self.playground
+
+    @property
     def logs_requests(self) -> bool:
         """Whether the server logs a line for each request."""
         if self.access_log == "auto":
@@ -303,7 +313,8 @@ class Settings:
 
     def to_environ(self) -> dict[str, str]:
         """Return the ``TALLIED_*`` variables from which the same settings are read."""
-        return {s.variable: str(getattr(self, name)) for name, s in SETTINGS.items()}
+        values = {s.variable: getattr(self, name) for name, s in SETTINGS.items()}
+        return {name: "" if value is None else str(value) for name, value in values.items()}
 
 
 @dataclass(frozen=True)
@@ -326,6 +337,11 @@ class Setting:
         """The environment variable."""
         return f"TALLIED_{self.name.upper()}"
 
+    @property
+    def is_switch(self) -> bool:
+        """Whether the values are true and false."""
+        return isinstance(self.default, bool | None)
+
     def validate(self, value: Any) -> None:
         """Refuse a value that is not allowed.
 
@@ -347,7 +363,7 @@ class Setting:
             if not (text.isascii() and text.isdigit() and len(text) <= 10):
                 raise self._not_a_number(self.variable, text)
             return int(text)
-        if not isinstance(self.default, bool):
+        if not self.is_switch:
             return text
         if text.lower() not in ("true", "1", "false", "0"):
             raise ConfigurationError(f"{self.variable} must be true or false, not {text!r}.")

@@ -78,7 +78,7 @@ def check_settings(
 
 
 def _dangers(settings: Settings, rules: HostRules) -> Iterator[Finding]:
-    if settings.playground:
+    if settings.shows_playground:
         yield Finding(
             "tallied.W001",
             "The playground is on in production.",
@@ -113,7 +113,7 @@ def _contradictions(settings: Settings, rules: HostRules) -> Iterator[Finding]:
             " be executed.",
             f"Set {SETTINGS['persisted_documents']} to the file of the list.",
         )
-    if settings.playground and (settings.only_persisted or not settings.introspection):
+    if settings.shows_playground and (settings.only_persisted or not settings.introspection):
         off = "introspection is" if not settings.introspection else "other documents are"
         yield Finding(
             "tallied.W005",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import webbrowser
+from dataclasses import replace
 from threading import Thread
 from typing import Annotated
 
@@ -53,7 +54,7 @@ def serve(
     ] = False,
     form: Format = "text",
 ) -> None:
-    """Serve the API and its playground.
+    """Serve the API and, in development, its playground.
 
     The database is migrated first; Ctrl-C stops the server. Options that are not given are
     read from TALLIED_HOST, TALLIED_PORT, TALLIED_WORKERS, TALLIED_DATABASE and TALLIED_GUESTS.
@@ -62,7 +63,8 @@ def serve(
     settings = read_settings(
         host=host, port=port, workers=workers, database=database, guests=guests
     )
-
+    if (demo or opens) and settings.playground is None:
+        settings = replace(settings, playground=True)
     if settings.guests == "moderate" and guests is None and not process.is_local(settings.host):
         raise ConfigurationError(
             f"Everyone who reaches {settings.host} could moderate, by {SETTINGS['guests']}: pass"
@@ -85,7 +87,7 @@ def serve(
         settings = development.begin(settings)
         out.say(_GUESTS[settings.guests], guests=settings.guests)
         address = process.address(settings)
-        has_page = settings.playground and Playground().is_complete
+        has_page = settings.shows_playground and Playground().is_complete
 
         def announce() -> None:
             for warning in checks.in_order(findings):
@@ -100,7 +102,7 @@ def serve(
             if opens:  # A browser in a terminal is waited for, and the server must not be.
                 Thread(target=_open_browser, args=(out, address), daemon=True).start()
 
-        if settings.playground and not has_page:
+        if settings.shows_playground and not has_page:
             out.warn(
                 "warning: The playground's assets are not installed, so a browser is shown how to"
                 " get them; the API works without."

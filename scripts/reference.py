@@ -69,6 +69,9 @@ seconds; limits count for one server process. This page is written by
 """
 
 
+_SWITCHES = {True: "`true`", False: "`false`", None: "`true` in development"}
+
+
 def print_settings() -> str:
     """Return the page of all settings."""
     return SETTINGS_INTRODUCTION + "".join(map(_setting_row, SETTINGS.values()))
@@ -80,8 +83,8 @@ def _setting_row(setting: Setting) -> str:
     if setting.bounds:
         default = f"{setting.default:,}"
         allowed = f"{setting.bounds[0]:,} to {setting.bounds[1]:,}"
-    elif isinstance(setting.default, bool):
-        default, allowed = f"`{str(setting.default).lower()}`", "true, false"
+    elif setting.is_switch:
+        default, allowed = _SWITCHES[setting.default], "true, false"
     page = PAGES_OF_SETTINGS.get(setting.name)
     text = setting.text.replace("*", r"\*") + (f" [More]({page})." if page else "")
     anchor = setting.name.replace("_", "-")

@@ -127,7 +127,8 @@ def run(command: list[str], *, guests_write: bool = True) -> None:
     with tempfile.TemporaryDirectory(prefix="tallied-smoke-") as folder:
         url = f"sqlite+aiosqlite:///{Path(folder) / 'smoke.db'}"
         environ = {name: text for name, text in os.environ.items() if name[:8] != "TALLIED_"}
-        environ |= {"TALLIED_DATABASE": url, "TALLIED_PORT": port, "PORT": port}
+        environ |= {"TALLIED_PLAYGROUND": "true", "TALLIED_DATABASE": url}
+        environ |= {"TALLIED_PORT": port, "PORT": port}
         process = subprocess.Popen(command, env=environ, cwd=folder, start_new_session=True)
         try:
             wait_for(f"http://127.0.0.1:{port}/graphql", process)

@@ -80,6 +80,30 @@ def test_serve_opens_browser(
         assert server.stop(signal.SIGINT) == 0
 
 
+@pytest.mark.parametrize("backend", ["sqlite"])
+@pytest.mark.parametrize(
+    ("option", "setting", "status"),
+    [(None, "", 406), ("--demo", "", 200), ("--open", "", 200), ("--demo", "false", 406)],
+)
+def test_production_shows_playground_only_by_option(
+    tmp_path: Path,
+    seeded: str,
+    monkeypatch: pytest.MonkeyPatch,
+    option: str | None,
+    setting: str,
+    status: int,
+) -> None:
+    values = {"TALLIED_ENVIRONMENT": "production", "TALLIED_PLAYGROUND": setting, "BROWSER": "true"}
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    options = [option] if option else []
+    with Server(tmp_path, seeded, *options, guests="read") as server:
+        page = httpx.get(f"{server.url}/graphql", headers={"accept": "text/html"})
+        assert page.status_code == status
+        assert ("tallied.W001" in server.printed) is (status == 200)
+        assert ("GraphiQL at /graphql" in server.printed) is (status == 200)
+
+
 BEGIN = """mutation($a: String) { createThread(input: { title: "Engines", comment: {
   authorName: $a, message: "one two" } }) { thread { id wordCount } userErrors { code } } }"""
 RENAME = """mutation($id: ID!) { renameThread(input: { threadId: $id, title: "Looms" }) {

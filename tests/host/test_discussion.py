@@ -85,7 +85,8 @@ async def begin(discussion: Discussion, title: str = "Engines") -> Any:
 
 
 async def test_discussion_is_mounted_under_path(empty_url: str) -> None:
-    discussion = Discussion(empty_url, get_viewer=by_header)
+    settings = Settings(environment="development")
+    discussion = Discussion(empty_url, get_viewer=by_header, settings=settings)
     await make(discussion.database)
     app = Starlette(
         routes=[

@@ -186,7 +186,7 @@ async def test_landing_page_names_path_of_command_to_developers_only(
     environment: Environment, command: str, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("_TALLIED_COMMAND", "/opt/a & b/tallied")
-    app = create_app(replace(SETTINGS, environment=environment), database)
+    app = create_app(replace(SETTINGS, environment=environment, playground=True), database)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://localhost"
     ) as client:

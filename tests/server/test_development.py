@@ -103,6 +103,7 @@ def test_configured_production_is_checked(
     assert commands("migrate", "--database", empty_url).code == 0
     begin(Settings(database=empty_url, environment="development"))
     monkeypatch.setenv("TALLIED_ENVIRONMENT", "production")
+    monkeypatch.setenv("TALLIED_PLAYGROUND", "true")
     checked = commands("check", "--database", empty_url, "--format", "json")
     ids = [finding["id"] for finding in json.loads(checked.out)]
     assert ids == ["tallied.W001", "tallied.W003"]

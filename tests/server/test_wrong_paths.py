@@ -20,7 +20,7 @@ GRAPHQL = "application/graphql-response+json"
 
 @pytest.fixture
 def client(database: Database) -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(create_app(Settings(), database))
+    transport = httpx.ASGITransport(create_app(Settings(playground=True), database))
     return httpx.AsyncClient(transport=transport, base_url="http://test")
 
 

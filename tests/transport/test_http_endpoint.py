@@ -339,7 +339,8 @@ async def test_accept_header_decides_media_type(
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
 
 
-async def test_browser_gets_playground(api: Api) -> None:
+async def test_browser_gets_playground(database: Database) -> None:
+    api = Api(database, playground=True)
     assert choose(BROWSER, [JSON, GRAPHQL, "text/html"]) == "text/html"
     page = await api.http.get("/graphql", headers={"accept": BROWSER})
     assert page.headers["content-type"].startswith("text/")

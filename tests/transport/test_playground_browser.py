@@ -80,7 +80,7 @@ async def hosted(database: Database, viewer: Viewer | None) -> AsyncIterator[str
     """Serve a merged schema, with a prefix for its types, below a path; its page's address."""
     global begun
     begun = asyncio.Queue()
-    settings = Settings(guests="write")
+    settings = Settings(guests="write", playground=True)
 
     def get_viewer(_: HTTPConnection) -> Viewer | None:
         return viewer
@@ -175,7 +175,7 @@ async def test_panes_stack_on_narrow_screen(
 
 
 async def test_reading_guests_see_runnable_examples(database: Database, browser: Browser) -> None:
-    settings = Settings(guests="read")
+    settings = Settings(guests="read", playground=True)
     serving = Serving(create_app(settings, database), settings)
     async with serving as server, opened(browser, f"http://{server.host}/graphql") as page:
         await execute(page, "totalCount")
@@ -212,7 +212,7 @@ async def test_page_of_allowed_origin_uses_api(database: Database, browser: Brow
 
 
 async def test_assets_are_compressed_and_immutable(database: Database) -> None:
-    transport = httpx.ASGITransport(create_app(Settings(), database))
+    transport = httpx.ASGITransport(create_app(Settings(playground=True), database))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         page = (await client.get("/graphql", headers={"accept": "text/html"})).text
         (script,) = (part for part in page.split('"') if part.endswith("vendor/graphiql.js"))

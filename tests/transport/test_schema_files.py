@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -22,7 +23,7 @@ from tallied.asgi import create_app
 from tallied.database import Database
 from tallied.errors import ConfigurationError
 from tallied.schema.printing import print_sdl
-from tallied.settings import Settings
+from tallied.settings import SETTINGS, Settings
 from tallied.transport.playground import Playground
 
 BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -37,7 +38,7 @@ def serve(database: Database) -> Serve:
     """``async with serve(playground=False) as client:`` asks a server with these settings."""
 
     @asynccontextmanager
-    async def start(**settings: bool) -> AsyncIterator[httpx.AsyncClient]:
+    async def start(**settings: Any) -> AsyncIterator[httpx.AsyncClient]:
         transport = httpx.ASGITransport(create_app(Settings(**settings), database))
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             yield client
@@ -79,7 +80,7 @@ async def test_file_that_has_not_changed_is_not_sent_again(serve: Serve, name: s
 
 
 async def test_page_allows_no_other_host_and_no_inline_script(serve: Serve) -> None:
-    async with serve() as client:
+    async with serve(playground=True) as client:
         page = await client.get("/graphql", headers=BROWSER)
     policy = dict(
         part.split(" ", 1) for part in page.headers["content-security-policy"].split("; ")
@@ -94,8 +95,13 @@ async def test_page_allows_no_other_host_and_no_inline_script(serve: Serve) -> N
     assert page.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_browser_gets_json_without_playground(serve: Serve) -> None:
-    async with serve(playground=False) as client:
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"environment": "development", "playground": False, "allowed_hosts": "test"}],
+    ids=["production", "off in development"],
+)
+async def test_browser_gets_json_without_playground(serve: Serve, settings: dict[str, Any]) -> None:
+    async with serve(**settings) as client:
         page = await client.get("/graphql", headers=BROWSER)
         assert (page.status_code, page.headers["content-type"]) == (400, "application/json")
         assert page.json()["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
@@ -175,10 +181,31 @@ def test_switch_is_true_or_false(name: str) -> None:
     read = Settings.from_environ
     for text in ("false", "False", "0"):
         assert getattr(read({f"TALLIED_{name}": text}), name.lower()) is False
-    for text in ("true", "1", " TRUE ", ""):
+    for text in ("true", "1", " TRUE "):
         assert getattr(read({f"TALLIED_{name}": text}), name.lower()) is True
+    assert getattr(read({f"TALLIED_{name}": ""}), name.lower()) == SETTINGS[name.lower()].default
     with pytest.raises(ConfigurationError, match=f"TALLIED_{name} must be true or false"):
         read({f"TALLIED_{name}": "off"})
+
+
+@pytest.mark.parametrize(
+    ("environment", "switch", "expected"),
+    [
+        ("development", "", True),
+        ("production", "", False),
+        ("", "", False),
+        ("development", "false", False),
+        ("production", "true", True),
+    ],
+)
+def test_playground_follows_environment_by_default(
+    environment: str, switch: str, expected: bool
+) -> None:
+    settings = Settings.from_environ(
+        {"TALLIED_ENVIRONMENT": environment, "TALLIED_PLAYGROUND": switch}
+    )
+    assert settings.shows_playground is expected
+    assert Settings.from_environ(settings.to_environ()) == settings  # in a worker process
 
 
 def test_page_without_assets_is_404(tmp_path: Path) -> None:
