@@ -124,6 +124,13 @@ def check_join(counter: Counter) -> Iterator[Finding]:
     prop = counter.via.property
     if not isinstance(prop, RelationshipProperty) or prop.direction is not MANYTOONE:
         return
+    if counter.via._of_type not in (None, prop.mapper):
+        yield (
+            "counters.E039",
+            f"{counter.via}.of_type(…) leads to a subclass or an alias, and the foreign key of "
+            f"{counter.via} to any {prop.mapper.class_.__name__}.",
+            f"Give {counter.via} itself; or, for a counter of a subclass, a relationship to it.",
+        )
     if unmet := _unmet_conditions(counter):
         name = counter.source.class_.__name__
         yield (

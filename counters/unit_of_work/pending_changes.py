@@ -198,7 +198,8 @@ class PendingChanges:
         if state is None:
             identity = mapper.identity_key_from_primary_key(key)
             parent = self.session.identity_map.get(identity)
-            if parent is None:
+            # A relationship to a subclass may have led to a row of its base.
+            if not isinstance(parent, mapper.class_):
                 self.session_state.record_unloaded(identity)
                 return
             state = instance_state(parent)

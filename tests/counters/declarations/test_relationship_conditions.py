@@ -10,6 +10,7 @@ from sqlalchemy import (
     Engine,
     ForeignKey,
     Integer,
+    String,
     and_,
     cast,
     delete,
@@ -24,6 +25,7 @@ from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
     Session,
+    aliased,
     foreign,
     mapped_column,
     relationship,
@@ -243,6 +245,17 @@ def test_condition_added_to_attribute_is_refused_unless_repeated() -> None:
         with pytest.raises(CounterDeclarationError, match=r"E039.*source\.size < "):
             install_alone(Count(parent.n, via=via, where=where))
     install_alone(Count(parent.n, via=via, where=and_(source.size > 4, source.size < 9)))
+
+
+@pytest.mark.parametrize("kind", ["subclass", "alias"])
+def test_type_added_to_attribute_is_refused(kind: str) -> None:
+    typed = {"polymorphic_on": "kind", "polymorphic_identity": "parent"}
+    parent, source = pair({"kind": mapped_column(String), "__mapper_args__": typed})
+    child = type("Child", (parent,), {"__mapper_args__": {"polymorphic_identity": "child"}})
+    via = source.parent.of_type(child if kind == "subclass" else aliased(parent))
+    with pytest.raises(CounterDeclarationError, match=r"E039.* HINT: Give Source\.parent itself"):
+        install_alone(Count(parent.n, via=via))
+    install_alone(Count(parent.n, via=source.parent.of_type(parent)))
 
 
 def test_second_pair_of_columns_is_refused() -> None:

@@ -67,6 +67,37 @@ def test_table_update_with_another_class_in_its_where_is_counted(engine: Engine)
         assert (first.n, second.n) == (14, 6)
 
 
+@pytest.mark.parametrize("has_table", [False, True])
+def test_relationship_to_subclass_skips_rows_of_its_base(engine: Engine, has_table: bool) -> None:
+    typed = {"polymorphic_on": "kind", "polymorphic_identity": "parent"}
+    join = "foreign(Source.parent_id) == Special.id"
+    Parent, Source = pair(
+        {"kind": mapped_column(String), "__mapper_args__": typed},
+        {"special": relationship("Special", primaryjoin=join, viewonly=True)},
+    )
+    columns = {"m": counter("m"), "__mapper_args__": {"polymorphic_identity": "special"}}
+    if has_table:
+        columns |= {
+            "__tablename__": "special",
+            "id": mapped_column(ForeignKey("parent.id"), primary_key=True),
+        }
+    Special: Any = type("Special", (Parent,), columns)
+    counters, Own = install(engine, Count(Special.m, via=Source.special))
+    with Own(engine) as session:
+        parent, special = Parent(), Special()
+        sources = [Source(parent=row) for row in (parent, special, special)]
+        session.add_all(sources)
+        assert_verified(session, counters)
+        assert special.m == 2
+        session.add_all(Source(parent_id=row.id) for row in (parent, special))
+        assert_verified(session, counters)
+        assert special.m == 3
+        session.delete(sources[1])
+        sources[2].parent_id = parent.id
+        assert_verified(session, counters)
+        assert special.m == 1
+
+
 def concrete(base: type[Any]) -> tuple[Any, Any, Any, Any]:
     """Return two classes, each with a concrete subclass that has its own table."""
 
