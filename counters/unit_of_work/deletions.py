@@ -4,13 +4,16 @@ A trigger, a row-level policy, or a ``before_execute`` listener that turns the D
 may keep a row. SQLAlchemy only warns of it (the mapper's ``confirm_deleted_rows``), and fires
 ``after_delete`` all the same. So the flush checks the row counts, which costs no statement, and
 reads the rows again only where they differ. asyncpg has no count for several rows at once.
+
+They are counted by an ``execute`` that the connection has until the flush ends: to add a listener
+of ``after_execute`` to a connection, and to remove it, takes longer than to execute the DELETE.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Table, event
+from sqlalchemy import Connection, CursorResult, Table
 from sqlalchemy.orm import Mapper
 
 
@@ -24,13 +27,20 @@ class Deletions:
     def watch(self, connection: Connection) -> None:
         """Check each DELETE that is executed on `connection` from now on."""
         if connection not in self._watched:
-            event.listen(connection, "after_execute", self._count_rows)
             self._watched.append(connection)
+            execute = vars(connection).get("execute")
+            if not isinstance(execute, _CountingExecute):
+                execute = vars(connection)["execute"] = _CountingExecute(connection)
+            execute.deletions.append(self)
 
     def close(self) -> None:
         """Stop checking."""
         while self._watched:
-            event.remove(self._watched.pop(), "after_execute", self._count_rows)
+            connection = self._watched.pop()
+            execute = vars(connection)["execute"]
+            execute.deletions.remove(self)
+            if not execute.deletions:
+                del vars(connection)["execute"]
 
     def are_complete(self, mapper: Mapper[Any]) -> bool:
         """Return whether every row of `mapper` is gone that was to be deleted so far.
@@ -39,16 +49,28 @@ class Deletions:
         """
         return self._complete.get(mapper.primary_key[0].table, False)
 
-    def _count_rows(
-        self,
-        connection: Connection,
-        statement: Any,
-        multiparams: Any,
-        params: Any,
-        options: Any,
-        result: Any,
-    ) -> None:
-        if getattr(statement, "is_delete", False):
-            is_complete = result.rowcount == (len(multiparams) or 1)
-            table = statement.table
-            self._complete[table] = is_complete and self._complete.get(table, True)
+    def count(self, table: Table, *, is_complete: bool) -> None:
+        """Record whether a DELETE has deleted all rows that it named."""
+        self._complete[table] = is_complete and self._complete.get(table, True)
+
+
+class _CountingExecute:
+    """The ``execute`` of a connection that tells the deletions of flushes what it has deleted.
+
+    Two engines may flush on one connection at a time.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._execute = connection.execute
+        self.deletions: list[Deletions] = []
+
+    def __call__(self, *arguments: Any, **options: Any) -> CursorResult[Any]:
+        result = self._execute(*arguments, **options)
+        context: Any = getattr(result, "context", None)  # a default is executed to a value
+        if (
+            context is not None and context.isdelete
+        ):  # as it was executed, which a listener may have changed
+            is_complete = result.rowcount == len(context.compiled_parameters)
+            for deletions in self.deletions:
+                deletions.count(context.invoked_statement.table, is_complete=is_complete)
+        return result

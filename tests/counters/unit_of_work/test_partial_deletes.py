@@ -16,7 +16,7 @@ from support.comments import thread_of
 from support.pairs import assert_verified, counter, install, pair, reference, trio
 from support.statements import recorded
 
-from tallied.counters import Count, Sum
+from tallied.counters import Count, Counters, Sum
 from tallied.database import Database
 from tallied.models.counters import counters as tallied_counters
 
@@ -275,6 +275,28 @@ def test_cascade_that_a_trigger_stops_is_not_counted(engine: Engine, by_statemen
         numbers = (session.get_one(Parent, locked_id).n, session.scalars(select(Club.n)).one())
         assert numbers == (3, 3)
         assert_verified(session, counters)
+
+
+def test_two_engines_in_a_session_notice_a_spared_object(engine: Engine) -> None:
+    Parent, Source, Club = trio(source={"locked": locked_column()})
+    counters, Own = install(engine, Count(Parent.n, via=Source.parent))
+    others = Counters(Count(Club.n, via=Source.other))
+    others.install(Own)
+    with Own(engine) as session:
+        parent, club = Parent(), Club()
+        sources = [Source(parent=parent, other=club, locked=number == 0) for number in range(3)]
+        session.add_all(sources)
+        session.commit()
+        keep_locked(session, "DELETE", "source")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for source in sources[:2]:
+                session.delete(source)
+            session.flush()
+        assert (parent.n, club.n) == (2, 2)
+        assert_verified(session, counters)
+        assert_verified(session, others)
+        assert "execute" not in vars(session.connection())
 
 
 @pytest.mark.parametrize("backend", ["postgresql"])
