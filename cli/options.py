@@ -11,6 +11,7 @@ import typer
 from typer.models import OptionInfo
 
 from ..checks.reports import with_option
+from ..database.urls import shell_argument
 from ..errors import ConfigurationError
 from ..settings import SETTINGS
 from .output import Form
@@ -73,7 +74,7 @@ def format_option(app: str | None, database: str | None) -> str:
     """Return the option that gives another command the same database, without a password."""
     if app is not None:
         return f"--app {quote(app)}"
-    return "" if database is None else "--database …"
+    return "" if database is None else f"--database {shell_argument(database) or '…'}"
 
 
 @contextmanager

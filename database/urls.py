@@ -55,6 +55,9 @@ _CERTIFICATES = ("sslrootcert", "sslcert", "sslkey")
 POOLER = "pgbouncer"
 """Prisma's parameter, which says whether a pooler lends its sessions for a transaction each."""
 
+_FILE = re.compile(r"[\w./ -]+\.(?:db|sqlite|sqlite3)")
+"""A path of an SQLite file; a DSN or a URL, which may have a password, is none."""
+
 _SETTING = re.compile(r"(?:-c|--)?([A-Za-z_][\w.]*)=(.*)", re.DOTALL)
 """One setting of libpq's ``options``, such as ``-csearch_path=public``."""
 
@@ -75,6 +78,10 @@ def parse_url(text: str) -> URL:
     try:
         url = make_url(text)
     except (ArgumentError, ValueError) as error:
+        if _FILE.fullmatch(text):
+            raise ConfigurationError(
+                f"{text!r} is no URL; for an SQLite file, use sqlite+aiosqlite:///{text}."
+            ) from error
         raise ConfigurationError(f"The database URL cannot be read; {REMEDY}") from error
     if "@" in (url.host or ""):  # of which any part may be the password's, so none is shown
         raise ConfigurationError("The database URL has an @ in its password; write it as %40.")
@@ -87,6 +94,16 @@ def parse_url(text: str) -> URL:
     require(driver.partition("+")[0], "The database URL")
     url = url.set(drivername=driver)
     return _for_asyncpg(url) if url.get_backend_name() == "postgresql" else url
+
+
+def shell_argument(text: str) -> str | None:
+    """Return a URL as people type it in a shell; None if it may have a password."""
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        return None
+    is_open = url.get_backend_name() == "sqlite" and url.password is None
+    return shlex.quote(text) if is_open else None
 
 
 def check_url(url: URL) -> URL:

@@ -60,7 +60,7 @@ def make_landing_routes(settings: Settings, database: str, *, has_pages: bool) -
         version=__version__,
         command=escape(command),
         database=database,
-        option=database_option(settings),
+        option=escape(database_option(settings)),
         author="" if settings.guests == "read" else r"authorName: \"Ada\", ",
         token=_TOKEN if settings.guests == "read" else "",
         guests=GUESTS[settings.guests],

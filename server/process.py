@@ -11,6 +11,7 @@ from ipaddress import ip_address
 
 import uvicorn
 
+from ..database.urls import shell_argument
 from ..documentation import ROOT
 from ..errors import ConfigurationError
 from ..execution.executor import Executor
@@ -83,10 +84,14 @@ def address(settings: Settings) -> str:
 def database_option(settings: Settings) -> str:
     """Return the option by which another command uses the server's database, if it needs one.
 
-    The URL itself may have a password, and the landing page shows what this returns.
+    In production the landing page shows strangers what this returns, and so it names no file.
     """
     own = f"sqlite+aiosqlite:///{ROOT}/tallied.db"  # of scripts/tallied in a checkout
-    return "" if settings.database in (own, SETTINGS["database"].default) else " --database URL"
+    if settings.database in (own, SETTINGS["database"].default):
+        return ""
+    is_development = settings.environment == "development"
+    shown = shell_argument(settings.database) if is_development else None
+    return f" --database {shown or 'URL'}"
 
 
 def is_local(host: str) -> bool:

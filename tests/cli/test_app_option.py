@@ -14,7 +14,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from support.commands import NEWEST, Commands, shown, sql
+from support.commands import NEWEST, Commands, option, shown, sql
 
 APP = """
 from magazine.discussion import make_discussion, make_engine
@@ -140,7 +140,7 @@ def test_remedies_name_app_option(filled: str, empty_url: str, commands: Command
         assert output.code == 2
         assert output.err.endswith(f"; run `tallied migrate --app {filled}` first.\n")
         output = commands(command, "--database", empty_url)
-        assert output.err.endswith("; run `tallied migrate --database …` first.\n")
+        assert output.err.endswith(f"; run `tallied migrate {option(empty_url)}` first.\n")
     discussion = sys.modules[filled.partition(":")[0]].discussion
     (behind,) = [e for e in asyncio.run(discussion.check_closed()) if e.id == "tallied.E011"]
     assert behind.hint == "Run `tallied migrate --app …`."

@@ -7,7 +7,7 @@ import re
 from uuid import UUID
 
 import pytest
-from support.commands import Commands, sql
+from support.commands import Commands, option, sql
 
 from tallied.counters.maintenance import rebuild as rebuilding
 from tallied.models import Thread
@@ -40,7 +40,7 @@ def test_verify_selects_counters_and_threads(seeded: str, commands: Commands) ->
         ["Thread.word_count", first],
         ["Thread.word_count", last],
     ]
-    assert result[-1] == "2 counters are wrong; run `tallied rebuild --database …`."
+    assert result[-1] == f"2 counters are wrong; run `tallied rebuild {option(seeded)}`."
     between = ("--where", f"id > {first}", "--where", f"id <= {second}")
     assert len(lines("Thread.word_count", *between)) == 2
     assert len(lines("Thread.word_count", "--sample", "3")) == 4
@@ -71,7 +71,8 @@ def test_amounts_are_verified_and_repaired(seeded: str, commands: Commands) -> N
         f"UPDATE tallied_comment SET message = 'two words' WHERE id = '{before[1].id}'",
     )
     without = commands("verify", "--no-amounts", "--database", seeded)
-    assert without.out.splitlines()[-1] == "1 counter is wrong; run `tallied rebuild --database …`."
+    repair = f"run `tallied rebuild {option(seeded)}`."
+    assert without.out.splitlines()[-1] == f"1 counter is wrong; {repair}"
     verified = commands("verify", "--database", seeded)
     assert verified.code == 1
     *result, summary = verified.out.splitlines()
@@ -79,7 +80,7 @@ def test_amounts_are_verified_and_repaired(seeded: str, commands: Commands) -> N
         "Thread.word_count",
         *["Comment.word_count"] * 2,
     ]
-    repair = "run `tallied rebuild --database … --amounts`."
+    repair = f"run `tallied rebuild {option(seeded)} --amounts`."
     assert summary == f"1 counter and 2 amounts are wrong; {repair}"
 
     assert commands("rebuild", "--database", seeded).out == "Put 1 row right.\n"

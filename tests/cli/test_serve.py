@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from support.commands import NEWEST, Commands, shown, sql
+from support.commands import NEWEST, Commands, option, shown, sql
 from support.server import TALLIED, Server, free_port
 from support.waiting import wait_until
 
@@ -31,6 +31,7 @@ def test_serve_migrates_answers_and_stops(
     empty_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    shown_option = option(empty_url).replace("…", "URL")
     with Server(tmp_path, empty_url, program=(TALLIED,)) as server:
         wait_until(lambda: server.printed.endswith("person 42.\n"))
         assert server.printed.splitlines() == [
@@ -40,16 +41,16 @@ def test_serve_migrates_answers_and_stops(
             f"Tallied is serving {server.url} (GraphiQL at /graphql). Press Ctrl-C to stop.",
             "Next:",
             f"  {server.url} leads to the playground and the discussions.",
-            f"  {TALLIED} verify --database URL recounts every counter, also while this server"
+            f"  {TALLIED} verify {shown_option} recounts every counter, also while this server"
             " runs.",
-            f"  {TALLIED} token 42 --database URL prints a token, to sign in as the person 42.",
+            f"  {TALLIED} token 42 {shown_option} prints a token, to sign in as the person 42.",
         ]
         assert server.ask(COUNT) == {"threads": {"totalCount": 0}}
         page = httpx.get(server.url, headers={"accept": "text/html"}, follow_redirects=True)
         assert (page.status_code, page.url.path) == (200, "/")
         assert 'href="graphql"' in page.text
         for command in ("verify", "token 42"):
-            assert f"{TALLIED} {command} --database URL</code>" in page.text
+            assert f"{TALLIED} {command} {shown_option}</code>" in page.text
         assert server.stop(signal.SIGINT) == 0
         assert server.printed.endswith("Tallied has stopped.\n")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from sqlalchemy import URL
-from support.commands import Commands, Result, sql
+from support.commands import Commands, Result, option, sql
 from support.server import free_port
 
 from tallied.database import messages
@@ -46,6 +47,9 @@ def assert_refused(result: Result, *parts: str) -> None:
     ("url", "reason"),
     [
         ("nonsense", "The database URL cannot be read; use sqlite+aiosqlite:///FILE"),
+        ("x.db", "'x.db' is no URL; for an SQLite file, use sqlite+aiosqlite:///x.db."),
+        ("/no/x.db", "'/no/x.db' is no URL; for an SQLite file, use sqlite+aiosqlite:////no/x.db."),
+        ("u:s3cret@h/x.db", "The database URL cannot be read; use sqlite+aiosqlite:///FILE"),
         ("", "The database URL cannot be read"),
         ("postgresql://u:s3cret@h:port/d", "The database URL cannot be read"),
         ("mysql://u:s3cret@h/d", "names 'mysql', which Tallied cannot use; use sqlite"),
@@ -56,7 +60,8 @@ def assert_refused(result: Result, *parts: str) -> None:
         ("sqlite:///file:x?mode=memory&uri=true", "A database in memory"),
         (
             "sqlite:///absent.db",
-            "There is no database at absent.db; run `tallied migrate --database …` first",
+            "There is no database at absent.db; run `tallied migrate --database"
+            " sqlite:///absent.db` first",
         ),
         ("postgresql://u:s3cret@localhost:1/d", "u:***@localhost:1/d does not answer"),
         ("postgresql://u:s3cret@nowhere.invalid/d", "u:***@nowhere.invalid/d does not answer"),
@@ -67,6 +72,15 @@ def assert_refused(result: Result, *parts: str) -> None:
 def test_database_url_that_cannot_be_used(url: str, reason: str, commands: Commands) -> None:
     assert_refused(commands("verify", "--database", url), reason)
     assert list(Path().iterdir()) == []
+
+
+def test_printed_command_opens_same_relative_file(commands: Commands) -> None:
+    relative = ("--database", "sqlite+aiosqlite:///a forum.db")
+    match = re.search("`tallied (.*)`", commands("verify", *relative).err)
+    assert match is not None
+    assert commands(*shlex.split(match[1])).code == 0
+    assert [path.name for path in Path().iterdir()] == ["a forum.db"]
+    assert commands("verify", *relative).code == 0
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -96,7 +110,7 @@ def test_database_that_is_not_migrated(command: str, empty_url: str, commands: C
         sql(empty_url, "CREATE TABLE article (id INTEGER)")
     assert_refused(
         commands(command, "--database", empty_url),
-        "has not been set up for Tallied; run `tallied migrate --database …` first",
+        f"has not been set up for Tallied; run `tallied migrate {option(empty_url)}` first",
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from conftest import Open
 from sqlalchemy import text
 
-from tallied.database.urls import SSL_MODES, parse_url, split_url
+from tallied.database.urls import SSL_MODES, parse_url, shell_argument, split_url
 from tallied.errors import ConfigurationError
 
 ROOTS = ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt"
@@ -32,6 +32,20 @@ def test_unusable_url_is_refused_with_remedy(url: str, sentence: str) -> None:
     with pytest.raises(ConfigurationError, match=sentence) as caught:
         parse_url(url)
     assert "use sqlite+aiosqlite:///FILE or postgresql+asyncpg://" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("sqlite:///x.db", "sqlite:///x.db"),
+        ("sqlite+aiosqlite:///a b.db", "'sqlite+aiosqlite:///a b.db'"),
+        ("sqlite://u:s3cret@/x.db", None),
+        ("postgresql://u:s3cret@h/d", None),
+        ("nonsense", None),
+    ],
+)
+def test_url_is_shown_unless_it_may_have_password(url: str, shown: str | None) -> None:
+    assert shell_argument(url) == shown
 
 
 def test_url_without_driver_gets_async_driver() -> None:

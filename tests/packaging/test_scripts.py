@@ -31,13 +31,13 @@ class Checkout:
 
     def add_python(self, name: str, version: str, answers: str = SUITABLE) -> None:
         """Add a Python that tells `version`, and makes a .venv whose tallied tells its arguments,
-        and after ``--environ`` what its environment says.
+        and after ``--environ`` what its environment says, and its folder.
 
         :param answers: what it does when asked whether it is suitable.
         """
         venv = self.root / ".venv" / "bin"
         settings = "${TALLIED_ENVIRONMENT-unset} ${TALLIED_GUESTS-unset}"
-        settings += " ${_TALLIED_COMMAND##*checkout.d/}"
+        settings += " ${_TALLIED_COMMAND##*checkout.d/} $PWD"
         settings = f'case "$*" in *--environ) echo "{settings}";; esac'
         program = f"""#!/bin/sh
             [ "$1" = -I ] && case "$*" in *print*) echo {version}; exit;; *) {answers};; esac
@@ -94,7 +94,7 @@ def test_only_serve_defaults_to_development(
 ) -> None:
     checkout.add_python("python3", "3.12")
     assert checkout.run(script, "--environ", **environ).stdout.endswith(
-        f"|{reply} scripts/tallied\n"
+        f"|{reply} scripts/tallied {checkout.path}\n"  # where a relative database is looked for
     )
 
 

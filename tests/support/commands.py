@@ -35,6 +35,11 @@ def shown(url: str) -> str:
     return display_url(make_url(url))
 
 
+def option(url: str) -> str:
+    """Return the option of a test's database as commands print it, which may have no password."""
+    return f"--database {url if url.startswith('sqlite') else '…'}"
+
+
 class Commands:
     """``commands("verify", "--sample", "3")`` runs ``tallied verify --sample 3``."""
 
