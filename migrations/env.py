@@ -12,10 +12,12 @@ import os
 from typing import Any, Literal
 
 from alembic import context
+from alembic.operations.ops import MigrationScript
 from sqlalchemy import Connection
 
 # Absolute, since Alembic loads this file by its path and not as a part of the package.
 from tallied.database import Database, UnitOfWork
+from tallied.migrations.revisions import known_revisions
 from tallied.migrations.runner import VERSION_TABLE, acquire_lock
 from tallied.models import Base
 from tallied.models.base import UTCDateTime
@@ -40,6 +42,13 @@ def render(kind: str, value: Any, _: object) -> str | Literal[False]:
     return False
 
 
+def number(_: object, __: object, directives: list[MigrationScript]) -> None:
+    """Give a new migration the next number, by which ``known_revisions`` finds its file."""
+    newest = int(known_revisions()[0].removeprefix("tallied_"))
+    for script in directives:
+        script.rev_id = f"tallied_{newest + 1:04}"
+
+
 def run(connection: Connection) -> None:
     context.configure(
         connection=connection,
@@ -52,6 +61,7 @@ def run(connection: Connection) -> None:
         # SQLite can add columns. A batch would drop the table, and rows that refer to it with it.
         render_as_batch=False,
         compare_server_default=True,
+        process_revision_directives=number,
     )
     with context.begin_transaction():
         context.run_migrations()

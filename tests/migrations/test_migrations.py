@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, event, inspect, text
 from sqlalchemy.exc import DBAPIError
 from support.catalog import as_made, catalog, read
@@ -33,6 +36,21 @@ NEWEST = SCRIPTS.get_current_head()
 def test_revisions_are_those_of_alembic() -> None:
     names = frozenset(script.revision for script in SCRIPTS.walk_revisions())
     assert known_revisions() == (NEWEST, names)
+
+
+def test_new_migration_has_next_number(
+    empty_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(SCRIPTS.dir, tmp_path / "migrations")
+    monkeypatch.setenv("TALLIED_DATABASE", empty_url)
+    config = Config()
+    config.set_main_option("script_location", str(tmp_path / "migrations"))
+    config.set_main_option("revision_environment", "true")
+    script = command.revision(config, "what it does")
+    assert isinstance(script, Script)
+    assert NEWEST is not None
+    number = int(NEWEST[-4:]) + 1
+    assert Path(script.path).name == f"tallied_{number:04}_what_it_does.py"
 
 
 @pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
