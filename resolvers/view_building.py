@@ -3,40 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import fields
 from typing import TypeAlias
 from uuid import UUID
 
+from sqlalchemy import inspect
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from ..database.row_reader import EngineReader, RowReader
 from ..host.access import Access
 from ..host.policy import COMMENT_COLUMNS, ThreadContext
-from ..models import Author
+from ..models import Author, Base, Comment, Thread
 from ..models.comment import DELETED
 from .authors import with_author
 from .pagination.arguments import Record, RequestedFields, RowPage
 from .queries import read_many
 from .rendering import render_fairly
-from .rows import THREAD_COLUMNS, comment_context, thread_context
+from .rows import comment_context, thread_context
 from .validation import expect_type
-from .view_types import CommentView, ThreadView, ViewPage
+from .view_types import CommentView, ThreadView, View, ViewPage
 
 ReadConnection: TypeAlias = AsyncConnection | AsyncSession
 
 MAX_PAGE_SIZE = 1000
 """The maximum number of rows on a page."""
 
-THREAD_VIEW_COLUMNS = frozenset(column.key for column in THREAD_COLUMNS).difference(
-    ["pending_count", "flagged_count"]  # for moderators alone
-)
-_SHOWN_COLUMNS = frozenset(
-    ("id", "thread_id", "author_id", "created_at", "edited_at", "deleted_at", "deleted_by")
-).union(
-    ("message", "word_count", "reaction_count", "seq", "parent_id", "root_id", "in_reply_to_id"),
-    ("revision", "depth", "reply_count", "thread_reply_count"),
-)
-"""The columns that a view has as they are."""
 
+def _shared_columns(view: type[View], model: type[Base]) -> frozenset[str]:
+    """Return the columns of a model that its view has unchanged, under the same names."""
+    return frozenset(inspect(model).column_attrs.keys()).intersection(
+        field.name for field in fields(view)
+    )
+
+
+THREAD_VIEW_COLUMNS = _shared_columns(ThreadView, Thread)
+_SHOWN_COLUMNS = _shared_columns(CommentView, Comment) - {"author_name"}  # that of a guest only
 COMMENT_VIEW_COLUMNS = _SHOWN_COLUMNS.union(
     COMMENT_COLUMNS, ["author_name", "placeholder", "shown"]
 )
