@@ -70,10 +70,14 @@ def computed(
     The name of the function's first parameter is its scope: ``rules``, ``access`` or ``context``.
 
     :param columns, is_conditional, takes_stored: as of :class:`.ComputedField`.
+    :raises TypeError: for a function whose first parameter has another name.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
-        scope = cast("Scope", next(iter(signature(function).parameters)))
+        scope = cast("Scope", next(iter(signature(function).parameters), ""))
+        if scope not in get_args(Scope):
+            names = ", ".join(get_args(Scope))
+            raise TypeError(f"The first parameter of {function.__name__} must be one of {names}.")
         declaration = ComputedField(function, scope, columns, is_conditional, takes_stored)
 
         def resolve(self: Any, info: Info) -> Any:

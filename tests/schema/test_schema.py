@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from graphql import (
     GraphQLEnumType,
     GraphQLInputObjectType,
@@ -24,6 +25,7 @@ import tallied.schema
 from tallied.execution.field_declarations import columns_of, declaration_of, python_name
 from tallied.models import Author, Comment, Thread
 from tallied.schema.build import schema
+from tallied.schema.fields import computed
 from tallied.schema.printing import print_sdl
 
 PRINTED = Path(tallied.schema.__file__).with_name("schema.graphql")
@@ -44,6 +46,14 @@ def described() -> Iterator[tuple[str, str | None]]:
                 yield f"{name}.{field_name}", field.description
                 for argument_name, argument in getattr(field, "args", {}).items():
                     yield f"{name}.{field_name}({argument_name})", argument.description
+
+
+def test_computed_field_without_scope_is_refused() -> None:
+    with pytest.raises(TypeError, match="first parameter of size must be one of rules, access"):
+
+        @computed("The size.", "word_count")
+        def size(count: int) -> int:
+            return count
 
 
 def test_every_type_and_field_is_described() -> None:
