@@ -20,9 +20,9 @@ from support.rows import count_rows
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database
-from tallied.models import Comment
-from tallied.models.base import now
-from tallied.resolvers.erasure import erase_author
+from tallied.models import Base, Comment
+from tallied.models.base import new_id, now
+from tallied.resolvers.erasure import ERASERS, erase_author
 from tallied.resolvers.purge import purge_texts
 from tallied.resolvers.views import read_comment, read_comments
 
@@ -39,6 +39,24 @@ TOMBSTONE = """comment { id message messageHtml wordCount isDeleted deletedBy de
 @pytest.fixture
 def host(database: Database) -> Host:
     return Host(database, settings={"guests": "write"}, deleted_author=lambda: "(deleted)")
+
+
+STAYING = {
+    "tallied_thread",  # without its author
+    "tallied_revision",  # deleted with the comment's text
+    "tallied_moderation_log",  # without the moderator, like the comments of others
+}
+"""The tables that refer to authors, and whose rows an erasure does not look for."""
+
+
+def test_every_table_with_authors_has_eraser() -> None:
+    erased = {table.name for eraser in ERASERS for table in eraser.find(new_id()).get_final_froms()}
+    of_authors = {
+        table.name
+        for table in Base.metadata.tables.values()
+        if any(key.column.table.name == "tallied_author" for key in table.foreign_keys)
+    }
+    assert of_authors - erased == STAYING
 
 
 async def test_comment_with_replies_stays_without_text(host: Host) -> None:
