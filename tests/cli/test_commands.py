@@ -16,9 +16,8 @@ from support.commands import NEWEST, Commands, option, shown, sql
 from support.server import TALLIED
 
 import tallied
+from tallied.cli.app import EXAMPLES
 from tallied.documentation import find_command
-
-NAMES = ("serve", "migrate", "check", "seed", "verify", "rebuild", "token", "print-schema")
 
 
 def test_installed_command_says_its_version() -> None:
@@ -26,13 +25,20 @@ def test_installed_command_says_its_version() -> None:
     assert done.stdout == f"tallied {tallied.__version__}\n"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_every_command_has_help_with_example(name: str, commands: Commands) -> None:
     shown = commands(name, "--help")
     assert shown.code == 0
     assert f"Example: tallied {name}" in shown.out
     assert ("--database" in shown.out) == (name != "print-schema")
     assert "--format" in shown.out
+
+
+def test_page_lists_every_command() -> None:
+    page = Path(tallied.__file__).with_name("docs") / "reference/command-line.md"
+    text = page.read_text("utf-8")
+    assert f"\n    tallied {' | '.join(EXAMPLES)}\n" in text
+    assert re.findall(r"^\| `(.*?)` \|", text, re.M) == list(EXAMPLES)
 
 
 def test_package_runs_as_command() -> None:
@@ -83,7 +89,7 @@ def test_command_is_named_by_path_unless_on_it(
 def test_no_command_lists_all_commands(commands: Commands) -> None:
     shown = commands()
     assert shown.code == 0
-    assert all(f"  {name} " in shown.out for name in NAMES)
+    assert all(f"  {name} " in shown.out for name in EXAMPLES)
 
 
 def test_print_schema_prints_schema_and_nothing_else(commands: Commands) -> None:
