@@ -21,6 +21,7 @@ from .database import Database
 from .database.synchronous import SyncSession, find_session, run_in_session, run_unit
 from .host.access import Access
 from .resolvers import (
+    authors,
     comments,
     flags,
     marks,
@@ -94,6 +95,7 @@ class _Shortcuts:
     add_reaction = _Write(reactions.add_reaction)
     remove_reaction = _Write(reactions.remove_reaction)
     flag_comment = _Write(flags.flag_comment)
+    delete_author = _Write(authors.delete_author)
     moderate_comments = _Write(moderation.moderate_comments)
     mark_read = _Write(marks.mark_read)
 

@@ -49,7 +49,7 @@ def configure(connection: DBAPIConnection, *, busy_timeout: float) -> None:
     cursor.close()
 
 
-def enforce_foreign_keys(connection: DBAPIConnection, record: object) -> None:
+def enforce_foreign_keys(connection: DBAPIConnection, *_: object) -> None:
     """Enforce foreign keys on a connection of a host's engine."""
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys = ON")

@@ -16,7 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction, scoped_session
 
 from ..errors import ConfigurationError
+from ..models import Thread
 from ..models.counters import counters
+from . import sqlite
 from .unit_of_work import UnitOfWork, forbid_commit, guard_transactions
 
 T = TypeVar("T")
@@ -43,11 +45,12 @@ def run_unit(session: Session, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
 
     The functions that follow the commit are called by it; after a rollback, they are not.
 
-    :raises ConfigurationError: if the counters are not installed on the session's class, and
-        within a running event loop.
+    :raises ConfigurationError: if the counters are not installed on the session's class, if its
+        SQLite does not enforce foreign keys, and within a running event loop.
     :raises InvalidRequestError: if the work commits the session, rolls it back, or closes it.
     """
     _expect_counters(type(session))
+    _enforce_foreign_keys(session)
 
     async def run(adapted: AsyncSession) -> T:
         unit = UnitOfWork(adapted)
@@ -99,6 +102,29 @@ def _expect_counters(session_class: type[Session]) -> None:
         guard_transactions(session_class)
         event.listen(session_class, "after_commit", _follow_commit)
         event.listen(session_class, "after_soft_rollback", _forget_units)
+
+
+def _enforce_foreign_keys(session: Session) -> None:
+    """Make SQLite delete the comments of a deleted thread, on the connection that a session uses.
+
+    The pragma does nothing within a transaction (SQLite's documentation, "PRAGMA foreign_keys"), so
+    a connection gets it before the session has it, unless the session has written with it before.
+    """
+    bind = session.get_bind(Thread)
+    if bind.dialect.name != "sqlite":
+        return
+    if not event.contains(bind.engine, "checkout", sqlite.enforce_foreign_keys):
+        event.listen(bind.engine, "checkout", sqlite.enforce_foreign_keys)
+    connection = session.connection(bind_arguments={"mapper": Thread}).connection
+    sqlite.enforce_foreign_keys(connection)
+    cursor = connection.cursor()
+    is_enforced = cursor.execute("PRAGMA foreign_keys").fetchone()
+    cursor.close()
+    if is_enforced != (1,):
+        raise ConfigurationError(
+            "SQLite does not enforce foreign keys on the connection of the session, which has"
+            " written already; execute PRAGMA foreign_keys = ON on every new connection."
+        )
 
 
 def _transactions(session: Session) -> frozenset[SessionTransaction]:

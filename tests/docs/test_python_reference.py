@@ -19,6 +19,7 @@ from tallied.host.policy import Policy
 from tallied.pages import Pages
 from tallied.resolvers import views
 from tallied.resolvers.view_types import CommentView, QueuedComment, ThreadView
+from tallied.shortcuts import _Shortcuts, _Write
 
 DOCS = Path(tallied.__file__).parent / "docs"
 ABSTRACT = {"UserError", "Rejected"}
@@ -58,6 +59,13 @@ def test_attributes_of_page_are_those_of_view(row: str, view: type[Any]) -> None
     assert set(re.findall(r"`(\w+)`", public)) == names
     more = {field.name for field in fields(QueuedComment)} - names if queued else set()
     assert set(re.findall(r"`(\w+)`", queued)) == more
+
+
+def test_shortcuts_of_page_are_those_of_code() -> None:
+    text = read("reference/discussion").partition("They are ")[2].partition(" begin with ")[0]
+    names = re.findall(r"`(\w+)`", text)
+    shortcuts = {name for name, value in vars(_Shortcuts).items() if isinstance(value, _Write)}
+    assert set(names) == shortcuts
 
 
 def test_policy_of_page_is_that_of_code() -> None:

@@ -6,11 +6,11 @@ import asyncio
 import inspect
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, create_engine, literal, select, text
+from sqlalchemy import Engine, create_engine, func, literal, select, text
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
@@ -18,8 +18,8 @@ from support.host import ADA, BOB, MODERATOR, Host
 
 from tallied.database import CountedSession, Database
 from tallied.errors import ConfigurationError, InvalidText, NotAllowed, NotFound, Vetoed
-from tallied.host.hooks import Event, Hooks
-from tallied.models import Thread
+from tallied.host.hooks import Event, HookedOperation, Hooks
+from tallied.models import Comment, Thread
 from tallied.models.counters import counters
 from tallied.resolvers import comments, views
 from tallied.resolvers.comments import NewComment
@@ -73,6 +73,49 @@ def diary(host: Host) -> list[str]:
     (hook,) = host.discussion.rules.hooks
     assert isinstance(hook, Diary)
     return hook.entries
+
+
+def test_every_operation_has_shortcut() -> None:
+    """Its hooks have its name; ``lock_thread`` unlocks, too."""
+    names = {name.removesuffix("s") for name in dir(SyncShortcuts)}
+    assert set(get_args(HookedOperation)) - names == {"unlock_thread"}
+
+
+def test_author_is_deleted_by_shortcut(engine: Engine, sync: SyncShortcuts) -> None:
+    with CountedSession(engine) as session:
+        id = sync.create_thread(session, ADA, "Engines", "one two").thread["id"]
+        row = session.get_one(Thread, id)
+        assert row.author_id is not None
+        with pytest.raises(NotAllowed):
+            sync.delete_author(session, BOB, row.author_id)
+        session.commit()
+        assert sync.delete_author(session, ADA, row.author_id)["name"] == "Ada"
+        session.commit()
+        session.refresh(row)
+        assert (row.author_id, row.word_count) == (None, 2)
+    assert_exact(engine)
+
+
+def test_deletion_takes_comments_along(engine: Engine, sync: SyncShortcuts) -> None:
+    """SQLite enforces foreign keys on none of the connections that the application opens."""
+    with CountedSession(engine) as session:
+        thread = sync.create_thread(session, ADA, "Engines", "one two").thread
+        session.commit()
+        sync.delete_thread(session, MODERATOR, thread["id"])
+        session.commit()
+        assert session.scalar(select(func.count()).select_from(Comment)) == 0
+    assert_exact(engine)
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_session_without_foreign_keys_is_refused(engine: Engine, sync: SyncShortcuts) -> None:
+    with CountedSession(engine) as session:
+        session.add(Thread(title="Engines"))
+        session.flush()
+        with pytest.raises(ConfigurationError, match="PRAGMA foreign_keys = ON on every new"):
+            sync.create_thread(session, ADA, "Looms")
+        session.rollback()
+        sync.create_thread(session, ADA, "Looms")
 
 
 def test_changes_on_synchronous_session_are_exact(engine: Engine, sync: SyncShortcuts) -> None:
