@@ -198,7 +198,7 @@ class _FairAwaitable:
         return task
 
     def _end(self, task: asyncio.Task[Any]) -> None:
-        """If it was cancelled before its start, expect it no more, and close the coroutine."""
+        """Expect a task no more that was cancelled before its start, and close its coroutine."""
         self._scheduler.expected(self)
         _close(self._awaitable)
 
@@ -216,5 +216,5 @@ def _close(value: Any) -> None:
     elif isinstance(value, _ListCompletion):
         _close(value.results)
     elif isinstance(value, list | dict):
-        for each in value.values() if isinstance(value, dict) else value:
-            _close(each)
+        for item in value.values() if isinstance(value, dict) else value:
+            _close(item)

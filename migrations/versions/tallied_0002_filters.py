@@ -59,7 +59,7 @@ def fold_titles() -> None:
 
 
 def fold(title: str) -> str:
-    """What tallied.models.thread.fold() was when this was written."""
+    """Return what tallied.models.thread.fold() returned when this was written."""
     return unicodedata.normalize("NFKC", title).casefold()
 
 

@@ -89,12 +89,12 @@ def threads_alone() -> Iterator[None]:
 
 
 def author_key(table: str) -> tuple[str, str, list[str], list[str]]:
-    """The foreign key to an author, which a deleted author leaves empty."""
+    """Return the foreign key to an author, which a deleted author leaves empty."""
     return op.f(f"fk_{table}_author_id_tallied_author"), "tallied_author", ["author_id"], ["id"]
 
 
 def new_columns() -> list[sa.Column[Any]]:
-    """What threads have from now on."""
+    """Return the columns that threads have from now on."""
     return [
         sa.Column("locked_at", sa.DateTime(timezone=True)),
         sa.Column("author_id", sa.Uuid()),
@@ -104,7 +104,7 @@ def new_columns() -> list[sa.Column[Any]]:
 
 
 def thread(*, new: bool = False) -> sa.Table:
-    """The threads as they were, or with what is new; and the indexes that they keep."""
+    """Return the threads as they were, or with new columns, and the indexes that they keep."""
     table = sa.Table(
         "tallied_thread",
         sa.MetaData(),
@@ -128,7 +128,7 @@ def thread(*, new: bool = False) -> sa.Table:
 
 
 def comment(*, new: bool = False, loose: bool = False) -> sa.Table:
-    """The comments as they were, or with what is new, or without the key to their thread."""
+    """Return the comments as they were, or with new columns, or without a key to their thread."""
     thread_key = sa.ForeignKeyConstraint(
         ["thread_id"],
         ["tallied_thread.id"],

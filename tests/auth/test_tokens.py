@@ -39,7 +39,7 @@ TOO_EARLY = "The token is not valid yet; wait, or set the clock where it was mad
 
 
 def claims(**changes: Any) -> dict[str, Any]:
-    """Claims that are accepted, but for the changes; one that is None is left out."""
+    """Return valid claims with these changes; one that is None is left out."""
     now = int(time.time())
     all_of_them = {"iss": "tallied", "aud": "tallied", "sub": "42", "exp": now + 600, **changes}
     return {name: value for name, value in all_of_them.items() if value is not None}
@@ -95,7 +95,7 @@ def signed_by(**changes: Any) -> str:
 
 
 def forgeries() -> dict[str, tuple[str, str]]:
-    """Tokens that are not accepted, and why, by what is wrong with them."""
+    """Return invalid tokens and the reasons, by what is wrong with them."""
     now = int(time.time())
     good = signed_by()
     head, body, signature = good.split(".")

@@ -103,7 +103,7 @@ def test_invalid_character_is_replaced() -> None:
 
 
 def full(unit: str, tail: str = "") -> str:
-    """As long a message as there may be."""
+    """Return a message of the maximum length."""
     return (unit * MAX_LENGTH)[: MAX_LENGTH - len(tail)] + tail
 
 

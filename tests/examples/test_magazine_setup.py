@@ -110,7 +110,7 @@ async def test_existing_articles_get_discussions(discussion: Discussion) -> None
 
 
 def old_rows(connection: Connection) -> None:
-    """People and articles, as they were before there were discussions."""
+    """Insert people and articles, as they were before there were discussions."""
     person = {"name": "ada", "password_hash": "", "session_key": "", "is_editor": False}
     connection.execute(insert(Base.metadata.tables["user_account"]).values(id=1, **person))
     for number, headline in enumerate(("Salt", "Sand", "Silt")):

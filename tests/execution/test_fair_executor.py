@@ -19,7 +19,7 @@ from tallied.resolvers.pagination import keyset
 
 @asynccontextmanager
 async def counted() -> AsyncIterator[list[int]]:
-    """How often the event loop has gone round since the block began."""
+    """Yield a count of the turns of the event loop since the block began."""
     rounds = [0]
 
     async def go_round() -> None:

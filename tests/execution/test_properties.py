@@ -40,7 +40,7 @@ core = schema._schema
 
 
 async def filled(database: Database) -> tuple[list[Thread], list[Comment]]:
-    """Six threads, some of them alike, with none to five comments."""
+    """Add six threads, some of them alike, with none to five comments."""
     threads = [
         Thread(
             title=f"Thread {number % 3}",

@@ -57,7 +57,7 @@ async def create_all(database: Database) -> None:
 
 
 async def create_all_in_autocommit(database: Database) -> None:
-    """Where there is no transaction, and so no savepoint to go back to."""
+    """Create the tables without a transaction, and so without savepoints."""
     async with database.engine.connect() as connection:
         alone = await connection.execution_options(isolation_level="AUTOCOMMIT")
         await alone.run_sync(Base.metadata.create_all)

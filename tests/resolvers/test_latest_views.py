@@ -20,7 +20,7 @@ def host(database: Database) -> Host:
 
 
 async def fill(host: Host) -> dict[str, UUID]:
-    """Comments in three threads, of which one is secret; one is deleted, and one waits."""
+    """Add comments in three threads, one of them secret; one is deleted, and one waits."""
     discussion, keys = host.discussion, {}
     threads = [
         (await discussion.create_thread(viewer, title)).thread["id"]

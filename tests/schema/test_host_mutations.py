@@ -39,7 +39,7 @@ class DyePayload(Payload):
 
 
 async def dyed(info: Info, colour: str) -> DyePayload:
-    """Writes a thread, and then may reject it all."""
+    """Write a thread, and then reject it all for some colours."""
 
     async def work(unit: Any, access: Any) -> None:
         await threads.create_thread(unit, access.as_host(), colour)

@@ -35,7 +35,7 @@ types = {name: type_ for name, type_ in core.type_map.items() if not name.starts
 
 
 def described() -> Iterator[tuple[str, str | None]]:
-    """Everything in the schema that has a name, with its description."""
+    """Yield everything in the schema that has a name, with its description."""
     for name, type_ in types.items():
         yield name, type_.description
         if isinstance(type_, GraphQLEnumType):

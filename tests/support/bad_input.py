@@ -41,7 +41,7 @@ class Bad:
 
 
 def assert_clear(message: str) -> None:
-    """It is a sentence for a person, and speaks of nothing inside."""
+    """Assert that a message is a sentence for a person, and names nothing internal."""
     assert 10 < len(message) < 300
     for inside in ("None", "Traceback", "Error", "sqlalchemy", "asyncpg", "uuid", "base64", "{'"):
         assert inside not in message

@@ -58,7 +58,7 @@ class Press:
         await self.engine.dispose()
 
     async def add(self, name: str, is_editor: bool = False) -> Reader:
-        """Someone more."""
+        """Add another person."""
         if not _hashed:
             _hashed.append(await hash_password(PASSWORD))
         key = new_session_key()

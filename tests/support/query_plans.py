@@ -33,7 +33,7 @@ def executed(database: Database) -> Iterator[list[tuple[str, Any]]]:
 
 
 async def plan_of(database: Database, statement: str, parameters: Any) -> str:
-    """How the database executes a statement."""
+    """Return how the database executes a statement."""
     explain = "EXPLAIN QUERY PLAN " if database.is_sqlite else "EXPLAIN "
     async with database.read() as connection:
         rows = await connection.exec_driver_sql(explain + statement, tuple(parameters))
@@ -111,7 +111,7 @@ LISTED = {"(shown OR placeholder)", "((parent_id IS NULL) AND (shown OR placehol
 
 
 def assert_by_index(database: Database, plan: str) -> None:
-    """No table is read from its start to its end, and none is looked through for a match."""
+    """Assert that no table is read as a whole, and none is searched for a match."""
     if not database.is_sqlite:
         assert "Seq Scan" not in plan, plan
         filters = re.findall(r"^ +Filter: (.*)", plan, re.MULTILINE)

@@ -87,7 +87,7 @@ def insert(session: Session) -> None:
 def meet_deletion(
     server: Engine, actors: Actors, change: Callable[[Session], None], deletion: Delete
 ) -> list[str]:
-    """`change` stops before it writes a counter, until `deletion` waits; return the outcomes."""
+    """Stop `change` before it writes a counter, until `deletion` waits; return the outcomes."""
     for actor in actors:
         actor.begin()
     stop = ("UPDATE tallied_", "WITH tallied_delta")

@@ -33,7 +33,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Comments stay, in Tallied's tables, but nothing says any more which article they are on."""
+    """Leave the comments in Tallied's tables, but forget which article they are on."""
     with op.batch_alter_table("article", reflect_kwargs={"resolve_fks": False}) as batch:
         batch.drop_index("ix_article_thread_id")
         batch.drop_constraint(KEY, type_="foreignkey")
