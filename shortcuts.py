@@ -36,7 +36,7 @@ from .resolvers import (
 P = ParamSpec("P")
 T = TypeVar("T")
 
-Asker: TypeAlias = Viewer | Access | None
+Requester: TypeAlias = Viewer | Access | None
 """A viewer, None for a guest, or an access such as that of :meth:`.Discussion.access_as_host`."""
 
 
@@ -50,12 +50,12 @@ class _Shortcut(Generic[P, T]):
     @overload
     def __get__(
         self, instance: AsyncShortcuts, owner: type
-    ) -> Callable[Concatenate[Asker, P], Coroutine[Any, Any, T]]: ...
+    ) -> Callable[Concatenate[Requester, P], Coroutine[Any, Any, T]]: ...
 
     @overload
     def __get__(
         self, instance: SyncShortcuts, owner: type
-    ) -> Callable[Concatenate[SyncSession, Asker, P], T]: ...
+    ) -> Callable[Concatenate[SyncSession, Requester, P], T]: ...
 
     @overload
     def __get__(self, instance: None, owner: type) -> _Shortcut[P, T]: ...
@@ -127,9 +127,9 @@ class AsyncShortcuts(_Shortcuts):
         raise NotImplementedError
 
     async def _call(
-        self, shortcut: _Shortcut[Any, T], asker: Asker, *args: Any, **kwargs: Any
+        self, shortcut: _Shortcut[Any, T], requester: Requester, *args: Any, **kwargs: Any
     ) -> T:
-        work = shortcut.bind(_find_access(self, asker), args, kwargs)
+        work = shortcut.bind(_find_access(self, requester), args, kwargs)
         if isinstance(shortcut, _Read):
             return await self.database.run_query(work)
         return await self.database.write(work)
@@ -148,16 +148,16 @@ class SyncShortcuts(_Shortcuts):
         self,
         shortcut: _Shortcut[Any, T],
         session: SyncSession,
-        asker: Asker,
+        requester: Requester,
         *args: Any,
         **kwargs: Any,
     ) -> T:
         sync_session = find_session(session)
-        work = shortcut.bind(_find_access(self._discussion, asker), args, kwargs)
+        work = shortcut.bind(_find_access(self._discussion, requester), args, kwargs)
         if isinstance(shortcut, _Read):
             return run_in_session(sync_session, work)
         return run_unit(sync_session, work)
 
 
-def _find_access(discussion: AsyncShortcuts, asker: Asker) -> Access:
-    return asker if isinstance(asker, Access) else discussion.access(asker)
+def _find_access(discussion: AsyncShortcuts, requester: Requester) -> Access:
+    return requester if isinstance(requester, Access) else discussion.access(requester)

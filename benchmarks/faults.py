@@ -101,13 +101,13 @@ class Client:
     async def _add(self) -> None:
         self._count += 1
         message = f"client {self._number} comment {self._count} " + words()
-        given = {
+        values = {
             "threadId": random.choice(self._book.threads),
             "message": message,
             "authorName": f"Client {self._number}",
             "clientMutationId": f"{self._number}-{self._count}",
         }
-        payload, is_sure = await self._finish(ADD, "addComment", {"i": given})
+        payload, is_sure = await self._finish(ADD, "addComment", {"i": values})
         if is_sure and payload["isDuplicate"]:
             self._book.failures.append("an answer said that nothing was changed, and it was")
         self._book.messages[payload["comment"]["id"]] = message

@@ -72,11 +72,11 @@ class SessionHost:
     def move(self, comment: UUID, thread: UUID) -> None:
         """Put a comment into another thread."""
         with self.strategy.Session(self.engine) as session:
-            mine = self._get(session, comment)
+            row = self._get(session, comment)
             if self.objects:
-                mine.thread = session.get_one(self.strategy.Thread, thread)
+                row.thread = session.get_one(self.strategy.Thread, thread)
             else:
-                mine.thread_id = thread
+                row.thread_id = thread
             session.commit()
 
     def delete(self, comment: UUID) -> None:
@@ -86,10 +86,10 @@ class SessionHost:
             session.commit()
 
     def _get(self, session: Any, comment: UUID) -> Any:
-        found = session.get_one(self.strategy.Comment, comment)
+        row = session.get_one(self.strategy.Comment, comment)
         if self.objects:
-            assert found.thread is not None  # loaded, so that a change knows where it comes from
-        return found
+            assert row.thread is not None  # loaded, so that a change knows where it comes from
+        return row
 
 
 class DriverHost:

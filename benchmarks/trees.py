@@ -70,8 +70,8 @@ console = Console(width=100)
 
 def document(page: str) -> str:
     """Return the document of a page, which declares the variables that it uses."""
-    used = [each for each in VARIABLES.split(", ") if each.partition(":")[0] in page]
-    return f"query({', '.join(used)}) {{ {page} }}"
+    variables = [part for part in VARIABLES.split(", ") if part.partition(":")[0] in page]
+    return f"query({', '.join(variables)}) {{ {page} }}"
 
 
 async def measure(

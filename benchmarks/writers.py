@@ -86,8 +86,8 @@ def _compare(
 ) -> None:
     failed: set[Candidate] = set()
     turns = {
-        candidate: _turn(writers, candidate, mine * (scale.writers // len(mine)), scale, failed)
-        for candidate, mine in threads.items()
+        candidate: _turn(writers, candidate, thread * (scale.writers // len(thread)), scale, failed)
+        for candidate, thread in threads.items()
     }
     timed = asyncio.run(interleave(turns, scale.rounds, scale.budget))
     for candidate, result in results.items():

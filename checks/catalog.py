@@ -51,14 +51,14 @@ def read_columns(
 
     :param schema: where they are; by default, where their bare names lead.
     """
-    found: dict[str, set[str]] = defaultdict(set)
+    columns: dict[str, set[str]] = defaultdict(set)
     is_sqlite = connection.dialect.name == "sqlite"
     query = _of_sqlite(connection, _SQLITE_COLUMNS, schema) if is_sqlite else _PG_COLUMNS
     values = {"tables": sorted(tables), "schema": schema or "main" if is_sqlite else schema}
     named: BindParameter[Any] = bindparam("tables", expanding=True)
     for table, column in connection.execute(text(query).bindparams(named), values):
-        found[table].add(column)
-    return found
+        columns[table].add(column)
+    return columns
 
 
 def read_catalog(
@@ -76,7 +76,7 @@ def read_catalog(
             _of_sqlite(connection, query, schema) for query in (_SQLITE_INDEXES, _SQLITE_KEYS)
         )
         values = {"schema": schema or "main"}
-    found_columns = read_columns(connection, tables, schema)
+    columns = read_columns(connection, tables, schema)
     found_indexes: dict[Any, list[str | None]] = defaultdict(list)
     named: BindParameter[Any] = bindparam("tables", expanding=True)
     values["tables"] = sorted(tables)
@@ -87,7 +87,7 @@ def read_catalog(
         by_table[table].append(FoundIndex(name, tuple(names), bool(unique), bool(tree), condition))
     found_keys = connection.execute(text(keys).bindparams(named), values)
     return Catalog(
-        {name: frozenset(found) for name, found in found_columns.items()},
+        {name: frozenset(columns_of_table) for name, columns_of_table in columns.items()},
         by_table,
         frozenset((table, column, to, deletion) for table, column, to, deletion in found_keys),
     )

@@ -42,11 +42,11 @@ def with_option(findings: list[Finding], option: str) -> list[Finding]:
     """Add the option that names the database to the commands of the findings."""
     return [
         replace(
-            each,
-            sentence=reports.with_option(each.sentence, option),
-            hint=reports.with_option(each.hint, option),
+            finding,
+            sentence=reports.with_option(finding.sentence, option),
+            hint=reports.with_option(finding.hint, option),
         )
-        for each in findings
+        for finding in findings
     ]
 
 
@@ -57,7 +57,7 @@ def in_order(findings: list[Finding]) -> list[Finding]:
 
 def as_json(findings: list[Finding]) -> str:
     """Return a JSON array of the findings: id, level, sentence, hint and page."""
-    rows = [{**asdict(each), "level": each.level, "page": each.page} for each in findings]
+    rows = [{**asdict(f), "level": f.level, "page": f.page} for f in findings]
     return orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode()
 
 

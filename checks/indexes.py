@@ -22,8 +22,8 @@ def check_unique(catalog: Catalog) -> Iterator[Finding]:
         needed += [c.columns for c in table.constraints if isinstance(c, UniqueConstraint)]
         for names in sorted([column.name for column in columns] for columns in needed):
             if _are_there(table, names, catalog) and not any(
-                found.is_unique and found.condition is None and set(found.columns) == set(names)
-                for found in catalog.indexes.get(table.name, ())
+                index.is_unique and index.condition is None and set(index.columns) == set(names)
+                for index in catalog.indexes.get(table.name, ())
             ):
                 yield Finding(
                     "tallied.E015",
@@ -39,10 +39,10 @@ def check_indexes(connection: Connection, engine: Counters, catalog: Catalog) ->
     for counter in engine.declared:
         columns = [column_of(counter.holder, name) for name in counter.foreign_key]
         table, names = columns[0].table, [column.name for column in columns]
-        found = catalog
+        present = catalog
         if table.metadata is not Base.metadata:  # a host's own, which it counts by
-            found = read_catalog(connection, [table.name], table.schema)
-        if (table.name, names[0]) not in reported and not _leads(table, names, found):
+            present = read_catalog(connection, [table.name], table.schema)
+        if (table.name, names[0]) not in reported and not _leads(table, names, present):
             reported.add((table.name, names[0]))
             yield Finding(
                 "tallied.W011",
@@ -87,10 +87,10 @@ def _leads(table: Table, names: Sequence[str], catalog: Catalog) -> bool:
     if not _are_there(table, names, catalog):
         return True
     return any(
-        found.is_tree
-        and set(found.columns[: len(names)]) == set(names)
-        and found.finds_all_with(names)
-        for found in catalog.indexes.get(table.name, ())
+        candidate.is_tree
+        and set(candidate.columns[: len(names)]) == set(names)
+        and candidate.finds_all_with(names)
+        for candidate in catalog.indexes.get(table.name, ())
     )
 
 
@@ -101,14 +101,14 @@ def _is_served(index: Index, catalog: Catalog) -> bool:
     is_full = index.dialect_options["postgresql"]["where"] is None and not index.info
     is_plain = is_full and all(isinstance(part, Column) for part in index.expressions)
     return any(
-        found.name == index.name
+        candidate.name == index.name
         or (
             is_plain
-            and found.is_tree
-            and found.condition is None
-            and found.columns[: len(names)] == names
+            and candidate.is_tree
+            and candidate.condition is None
+            and candidate.columns[: len(names)] == names
         )
-        for found in catalog.indexes.get(_table_of(index).name, ())
+        for candidate in catalog.indexes.get(_table_of(index).name, ())
     )
 
 

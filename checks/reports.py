@@ -18,7 +18,7 @@ class Verified:
 
     looked_at: dict[str, int]
     """The number of checked objects by the name of their class."""
-    everything: bool
+    is_complete: bool
     """Whether all objects were checked."""
     only_amounts: bool
     """Whether no counter was checked."""
@@ -33,20 +33,20 @@ class Verified:
 
     def __str__(self) -> str:
         if not self.drifted:
-            every = "all " if self.everything else ""
+            every = "all " if self.is_complete else ""
             some = {name: number for name, number in self.looked_at.items() if number}
             *others, last = [
                 _number(number, _words_of(name))
                 for name, number in (some or self.looked_at).items()
             ]
             listed = f"{', '.join(others)} and {last}" if others else last
-            what = "amounts" if self.only_amounts else "counters"
-            return f"The {what} of {every}{listed} are right."
+            noun = "amounts" if self.only_amounts else "counters"
+            return f"The {noun} of {every}{listed} are right."
         wrong = {"counter": self.counters, "amount": self.amounts}
-        found = (_number(number, what) for what, number in wrong.items() if number)
+        phrases = (_number(number, noun) for noun, number in wrong.items() if number)
         are = "is" if self.drifted == 1 else "are"
         command = "tallied rebuild --amounts" if self.amounts else "tallied rebuild"
-        return f"{' and '.join(found)} {are} wrong; run `{command}`."
+        return f"{' and '.join(phrases)} {are} wrong; run `{command}`."
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class Rebuilt:
     """How many rows had a wrong amount."""
 
     def __str__(self) -> str:
-        done = {"row": self.rows, "amount": self.amounts}
-        found = [_number(number, what) for what, number in done.items() if number]
-        return f"Put {' and '.join(found)} right." if found else "All counters were right."
+        numbers = {"row": self.rows, "amount": self.amounts}
+        phrases = [_number(number, noun) for noun, number in numbers.items() if number]
+        return f"Put {' and '.join(phrases)} right." if phrases else "All counters were right."
 
 
 def with_option(text: str, option: str) -> str:
@@ -71,9 +71,9 @@ def with_option(text: str, option: str) -> str:
     """
     if not option:
         return text
-    told = re.sub(r"`tallied (migrate|verify|rebuild|check)( --app …)?", r"`tallied \1", text)
+    neutral = re.sub(r"`tallied (migrate|verify|rebuild|check)( --app …)?", r"`tallied \1", text)
     return re.sub(
-        r"`tallied (migrate|verify|rebuild|check)\b", lambda found: f"{found[0]} {option}", told
+        r"`tallied (migrate|verify|rebuild|check)\b", lambda match: f"{match[0]} {option}", neutral
     )
 
 
@@ -82,8 +82,8 @@ def _words_of(class_name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", class_name).lower()
 
 
-def _number(number: int, what: str) -> str:
-    return f"1 {what}" if number == 1 else f"{number:,} {what}s"
+def _number(number: int, noun: str) -> str:
+    return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def as_json(drift: Drift) -> str:

@@ -154,12 +154,12 @@ def check_drift(connection: Connection, engine: Counters) -> Iterator[Finding]:
         key = ",".join(map(str, drift.key))
         wrong[drift.counter].add(f"{key} (stored {drift.stored}, true {drift.true})")
     of_amounts = {str(derived) for derived in engine.derived}
-    for name, found in sorted(wrong.items()):
-        rows = "1 row" if found.number == 1 else f"{found.number:,} rows"
+    for name, examples in sorted(wrong.items()):
+        rows = "1 row" if examples.number == 1 else f"{examples.number:,} rows"
         option = " --amounts" if name in of_amounts else ""
         yield Finding(
             "tallied.E022",
-            f"{name} is wrong in {rows}: {found}.",
+            f"{name} is wrong in {rows}: {examples}.",
             f"Run `tallied rebuild{option}`; `tallied verify` lists them all.",
         )
 

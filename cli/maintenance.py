@@ -15,7 +15,7 @@ from ..counters.declarations.derived import Derived
 from ..counters.declarations.mapped_rows import Key, primary_key
 from ..counters.maintenance.conditions import parse_condition, parse_key
 from ..counters.maintenance.derived_columns import pages, repair
-from ..counters.maintenance.selection import Selection, choose, keys_of, parents_in, rows_in
+from ..counters.maintenance.selection import CounterSelection, choose, keys_of, parents_in, rows_in
 from ..counters.sql.recount import after_key
 from ..database import Database, UnitOfWork
 from ..errors import BadUserInput
@@ -58,8 +58,8 @@ async def verify(
         ):
             wrong[drift.counter in of_amounts] += 1
             report(drift)
-        everything = condition is None and looked_at == sizes
-        return Verified(looked_at, everything, not selection.counters, wrong[False], wrong[True])
+        is_complete = condition is None and looked_at == sizes
+        return Verified(looked_at, is_complete, not selection.counters, wrong[False], wrong[True])
 
     async with database.plain.connect() as connection:
         return await connection.run_sync(work)
@@ -106,7 +106,7 @@ async def rebuild(
                 progress,
             )
             start = None
-    chosen = [counter.target for found in selection.counters.values() for counter in found]
+    chosen = [counter.target for of_class in selection.counters.values() for counter in of_class]
     if not chosen:
         return Rebuilt(0, repaired)
     after_parent = None if start is None else (start[0].class_, start[1])
@@ -139,10 +139,10 @@ async def _repair_amounts(
     async with database.plain.connect() as connection:
         total, todo = [await _count(connection, rows) for rows in (chosen, remaining)]
         done = total - todo
-        found = await connection.run_sync(
+        wrong_pages = await connection.run_sync(
             lambda sync: pages(sync, derived, size=batch_size, start=start, where=condition)
         )
-        while page := await connection.run_sync(lambda _: next(found, None)):
+        while page := await connection.run_sync(lambda _: next(wrong_pages, None)):
 
             async def work(unit: UnitOfWork, keys: list[Key] = page.wrong) -> int:
                 return await unit.session.run_sync(repair, derived, keys)
@@ -163,7 +163,7 @@ def _place(name: str, key: Key) -> str:
     return f"{name}:{','.join(map(str, key))}"
 
 
-def _parse_place(selection: Selection, text: str) -> tuple[Any, Key]:
+def _parse_place(selection: CounterSelection, text: str) -> tuple[Any, Key]:
     """Return where to go on: a derived column, or the mapper of a class with counters, and a key.
 
     A place without a name is one of the counters, where those of one class are rebuilt.
@@ -177,18 +177,18 @@ def _parse_place(selection: Selection, text: str) -> tuple[Any, Key]:
         return columns[name], parse_key(columns[name].mapper, key)
     if name in classes:
         return classes[name], parse_key(classes[name], key)
-    names = " or ".join(f"{each}:ID" for each in (*columns, *classes))
+    names = " or ".join(f"{name}:ID" for name in (*columns, *classes))
     raise BadUserInput(f"The place {text!r} cannot be read; write {names}.")
 
 
-def _condition(selection: Selection, where: Sequence[str]) -> Condition:
+def _condition(selection: CounterSelection, where: Sequence[str]) -> Condition:
     if not where:
         return None
     mapper = selection.one_class()
     return and_(*(parse_condition(mapper, text) for text in where))
 
 
-def _rows(selection: Selection, derived: Derived, condition: Condition) -> Condition:
+def _rows(selection: CounterSelection, derived: Derived, condition: Condition) -> Condition:
     """Return the condition on the rows of `derived` for a `condition` on their parents."""
     if condition is None or not selection.counters:
         return condition
@@ -197,7 +197,9 @@ def _rows(selection: Selection, derived: Derived, condition: Condition) -> Condi
     return None if within is None else rows_in(derived, mapper, selection.counters[mapper], within)
 
 
-def _sizes(connection: Connection, selection: Selection, condition: Condition) -> dict[str, int]:
+def _sizes(
+    connection: Connection, selection: CounterSelection, condition: Condition
+) -> dict[str, int]:
     mappers: list[Mapper[Any]] = [*selection.counters]
     mappers = mappers or [derived.mapper for derived in selection.amounts]
     sizes = {}

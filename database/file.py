@@ -138,7 +138,7 @@ class DatabaseFile:
     @property
     def has_own_log(self) -> bool:
         """Return whether the write-ahead log exists and has not been replaced."""
-        own = all(identify(path) in (mine, None) for path, mine in self._companions.items())
+        own = all(identify(path) in (identity, None) for path, identity in self._companions.items())
         return own and bool(self._connections)
 
     def remove_log(self) -> None:

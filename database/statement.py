@@ -170,7 +170,7 @@ class CompiledStatement:
         :param places: the places of the columns; from the end if they are negative.
         """
         kept = {place % len(self.columns) for place in places}
-        self._processors = [each for each in self._processors if each[0] not in kept]
+        self._processors = [processor for processor in self._processors if processor[0] not in kept]
         self.has_processors = bool(self._processors)
 
     def _render(self, lists: Mapping[str, Collection[Any]]) -> _Text:

@@ -70,8 +70,9 @@ class FieldCost(NamedTuple):
 
     sizes: tuple[ValueNode, ...] | None
     """The arguments with the number of times; None for once."""
-    each: int
-    below: tuple[FieldCost, ...]
+    node_count: int
+    """The nodes of the field itself, each time."""
+    children: tuple[FieldCost, ...]
     default: int | None = None
     """The number of times without an argument; None for the maximum of a page."""
     has_two_sides: bool = False
@@ -81,13 +82,14 @@ class FieldCost(NamedTuple):
         """Return the number of nodes, with the values of the variables."""
         times = 1 if self.sizes is None else _times(self.sizes, values, page_size, self.default)
         times = 2 * times + 1 if self.has_two_sides else times
-        return times * (self.each + sum(each.nodes(values, page_size) for each in self.below))
+        below = sum(child.nodes(values, page_size) for child in self.children)
+        return times * (self.node_count + below)
 
     @property
     def varies(self) -> bool:
         """Whether a variable is one of the sizes."""
         own = any(isinstance(node, VariableNode) for node in self.sizes or ())
-        return own or any(each.varies for each in self.below)
+        return own or any(child.varies for child in self.children)
 
 
 @dataclass
@@ -283,7 +285,7 @@ class _CostMeasurement:
         known = [field.args[name] for name in ("first", "last") if name in field.args]
         if not known:
             return None
-        defaults = (each.default_value for each in known if type(each.default_value) is int)
+        defaults = (a.default_value for a in known if type(a.default_value) is int)
         return _arguments(node, "first", "last") or tuple(
             IntValueNode(value=str(value)) for value in defaults
         )
@@ -317,7 +319,7 @@ class _CostMeasurement:
         """Return the fields at one place of the response, each with a type that has it."""
         fields: dict[tuple[str, str], tuple[GraphQLNamedType, list[FieldNode]]] = {}
         spread_names: set[str] = set()
-        pending = [(type_, node) for type_, each in sets for node in each.selections]
+        pending = [(type_, node) for type_, part in sets for node in part.selections]
         while pending:
             type_, node = pending.pop()
             if isinstance(node, FieldNode):
@@ -337,7 +339,7 @@ class _CostMeasurement:
             narrowed = type_from_ast(self.schema, condition) if condition else type_
             assert narrowed is not None
             pending.extend(
-                (get_named_type(narrowed), each) for each in inner.selection_set.selections
+                (get_named_type(narrowed), node) for node in inner.selection_set.selections
             )
         return list(fields.values())
 
@@ -347,7 +349,7 @@ def _is_connection(type_: GraphQLNamedType) -> bool:
 
 
 def _arguments(node: FieldNode, *names: str) -> tuple[ValueNode, ...]:
-    return tuple(each.value for each in node.arguments or () if each.name.value in names)
+    return tuple(a.value for a in node.arguments or () if a.name.value in names)
 
 
 def _times(

@@ -146,7 +146,8 @@ class Executor:
             return str(document.errors[0]["message"])
         for operation in document.operations:
             cost = self._cost(document, operation)
-            sizes = {each.variable.name.value: 0 for each in operation.variable_definitions or ()}
+            variables = [node.variable.name.value for node in operation.variable_definitions or ()]
+            sizes = dict.fromkeys(variables, 0)
             nodes = cost.nodes({**sizes, **cost.defaults}, self._settings.page_size)
             error = self._costs.check_cost(cost, nodes, self._settings)
             if error is not None:

@@ -142,7 +142,7 @@ class _Limits:
         """Return the fields at one place: CollectFields() of section 6.3.2, without types."""
         fields: dict[str, list[FieldNode]] = {}
         spread_names: set[str] = set()
-        pending: list[SelectionNode] = [node for each in sets for node in each.selections]
+        pending: list[SelectionNode] = [node for part in sets for node in part.selections]
         while pending:
             self.remaining_fields -= 1
             if self.remaining_fields < 0:

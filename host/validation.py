@@ -162,9 +162,9 @@ def _validate_instances(name: str, value: Iterable[T], kind: type[T], what: str)
             f"{name} must be a sequence, such as {name}=[…], not {_kind_of(value)}."
         )
     values = tuple(value)
-    for place, each in enumerate(values):
-        if not isinstance(each, kind):
-            raise ConfigurationError(f"{name}[{place}] must be {what}, not {_kind_of(each)}.")
+    for place, item in enumerate(values):
+        if not isinstance(item, kind):
+            raise ConfigurationError(f"{name}[{place}] must be {what}, not {_kind_of(item)}.")
     return values
 
 
@@ -190,8 +190,8 @@ def _validate_plain_function(name: str, function: Any, why: str) -> None:
     if not callable(function):
         raise ConfigurationError(f"{name} must be a function, not {_kind_of(function)}.")
     # An object may be callable by a method of its class, too.
-    for each in (function, function.__call__):
-        if iscoroutinefunction(unwrap(each)) or isasyncgenfunction(each):
+    for candidate in (function, function.__call__):
+        if iscoroutinefunction(unwrap(candidate)) or isasyncgenfunction(candidate):
             raise ConfigurationError(
                 f"{name} must be a plain function, {why}; write it with `def`, not `async def`."
             )

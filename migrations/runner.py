@@ -82,15 +82,15 @@ async def require_newest(database: Database) -> None:
 
     :raises ConfigurationError: with what to do about it.
     """
-    found = await read_state(database)
-    if found.current is None:
+    state = await read_state(database)
+    if state.current is None:
         raise ConfigurationError(
             "The database has not been set up for Tallied; run `tallied migrate` first."
         )
-    if not found.is_newest:
+    if not state.is_newest:
         raise ConfigurationError(
-            f"The database is at revision {found.current}, and this Tallied needs"
-            f" {found.newest}; run `tallied migrate` first."
+            f"The database is at revision {state.current}, and this Tallied needs"
+            f" {state.newest}; run `tallied migrate` first."
         )
 
 
@@ -140,16 +140,18 @@ def _set_search_path(connection: Connection, schema: str) -> None:
         connection.execute(text("CREATE EXTENSION IF NOT EXISTS pg_trgm"))
     if not inspect(connection).has_schema(schema):  # IF NOT EXISTS needs the right to make it.
         connection.execute(text(f"CREATE SCHEMA {quoted}"))
-    found = "current_setting('search_path')"
+    search_path = "current_setting('search_path')"
     connection.execute(
-        text(f"SELECT set_config('search_path', :first || ', ' || {found}, true)"),
+        text(f"SELECT set_config('search_path', :first || ', ' || {search_path}, true)"),
         {"first": quoted},
     )
 
 
 async def _read_state_when_free(database: Database) -> State:
-    """Switching a new SQLite file to WAL fails at once, whatever the busy timeout, where
-    another process is doing the same."""
+    """Read the state, again if another process is switching the new SQLite file to WAL.
+
+    That fails at once, whatever the busy timeout.
+    """
     deadline = time.monotonic() + BUSY_TIMEOUT
     while True:
         try:
@@ -180,10 +182,10 @@ def _upgrade(config: Config, before: State) -> None:
     connection: Connection = config.attributes["connection"]
     if before.current is None:
         names = inspect(connection).get_table_names(config.attributes["schema"])
-        found = sorted(set(names) & set(Base.metadata.tables))
-        if found:
+        tables = sorted(set(names) & set(Base.metadata.tables))
+        if tables:
             raise ConfigurationError(
-                f"The database has tables that no migration of Tallied made ({', '.join(found)});"
+                f"The database has tables that no migration of Tallied made ({', '.join(tables)});"
                 " rename or drop them, or name another database."
             )
     _load_steps().upgrade(config, "head")

@@ -78,7 +78,7 @@ class AncestorRows(Level):
 
 
 @dataclass
-class Surroundings(PageLevel):
+class SurroundingsLevel(PageLevel):
     """The surroundings of one comment, which are rows of one statement."""
 
     is_child: ClassVar[bool] = True

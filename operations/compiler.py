@@ -64,7 +64,7 @@ from .roots import (
     TargetRoot,
 )
 from .selected_fields import SelectedFields
-from .source import Source
+from .source import PlanSource
 
 
 class Compiler:
@@ -112,7 +112,7 @@ class _Compilation:
         self.levels: list[Level] = []
         self.windows: dict[int, tuple[ConnectionField, Arguments]] = {}
         self.lists: dict[str, tuple[ListDeclaration, Arguments]] = {}
-        self.source = Source()
+        self.source = PlanSource()
         self.needs_access = False
 
     def plan(self) -> Plan:

@@ -11,7 +11,7 @@ from graphql.execution.collect_fields import FieldDetails
 from ..execution.field_declarations import ConnectionField, SurroundingsField
 from ..resolvers.selections import Path
 from ..schema.types import ROWS
-from .ancestors import TOTAL, Part, Surroundings
+from .ancestors import TOTAL, Part, SurroundingsLevel
 from .arguments import Arguments
 from .errors import Unsupported
 from .levels import Level
@@ -166,7 +166,7 @@ class SurroundingsCompiler:
         """Return the expression of the surroundings of a comment in a thread."""
         number, parent_path = len(self._compiler.levels), (*path, "id")
         variable = f"around{number}"
-        page = Surroundings(
+        page = SurroundingsLevel(
             number,
             ROWS["Comment"].model,
             self._compiler.database,
@@ -187,7 +187,11 @@ class SurroundingsCompiler:
         return f"surroundings{number}(pages{number}.get({level.variable(parent_path)}), {total})"
 
     def _field(
-        self, page: Surroundings, type_: GraphQLObjectType, name: str, details: list[FieldDetails]
+        self,
+        page: SurroundingsLevel,
+        type_: GraphQLObjectType,
+        name: str,
+        details: list[FieldDetails],
     ) -> str:
         self._compiler.fields.accepted(type_, name)
         if name == "siblings":

@@ -92,7 +92,7 @@ class ChildLevel(Protocol):
         """
 
 
-class Pages(NamedTuple):
+class FinishedPages(NamedTuple):
     """The pages of a level by parent, as the response has them."""
 
     level: ChildLevel
@@ -201,7 +201,7 @@ class Level:
             path for path in stored if self.database.is_sqlite and is_key(self.model, path)
         }
         names = frozenset(self.variables[path] for path in objects if path in self.variables)
-        self.lists = [replace_marks(each, self.database, names) for each in self.lists]
+        self.lists = [replace_marks(expression, self.database, names) for expression in self.lists]
         self._message = self.places.get(MESSAGE)
         self._message_uses, self.value_uses = self.uses[MESSAGE], self.uses.total()
         shown = {path for path, _ in self.ids}
@@ -242,7 +242,7 @@ class Level:
         size.expect(characters * repeats)
 
     async def prepare(
-        self, run: Run, rows: Rows, repeats: int = 1, pages: Pages | None = None
+        self, run: Run, rows: Rows, repeats: int = 1, pages: FinishedPages | None = None
     ) -> Items:
         """Load what the rows need for the response, and return the function for parts of them.
 
@@ -352,7 +352,7 @@ class RowLevel(Level):
         rows = await self._read(run, self._is_among, {"ids": ids}, repeats)
         make, place = await self.prepare(run, rows, repeats), self.places[ID]
         objects = make(rows)[0]
-        return {row[place]: each for row, each in zip(rows, objects, strict=True)}
+        return {row[place]: item for row, item in zip(rows, objects, strict=True)}
 
     def sees_hidden(self, run: Run) -> bool:
         """Return whether the row may be one that does not exist for readers."""

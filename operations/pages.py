@@ -21,7 +21,7 @@ from ..resolvers.pagination.statements import (
     select_pages,
 )
 from ..resolvers.selections import Path, table_of
-from .levels import ID, MESSAGE, Items, Level, Pages
+from .levels import ID, MESSAGE, FinishedPages, Items, Level
 from .run import Run
 from .statements import (
     BoundStatement,
@@ -195,7 +195,7 @@ class ChildPages(PageLevel):
         run: Run,
         pages: Mapping[Any, PageOfRows],
         repeats: int,
-        below: Pages | None = None,
+        below: FinishedPages | None = None,
     ) -> dict[Any, Any]:
         """Return the pages for the generated function.
 

@@ -15,7 +15,7 @@ from .levels import Level
 from .plan import ListDeclaration
 from .roots import ObjectRoot
 from .selected_fields import SelectedFields
-from .source import Source
+from .source import PlanSource
 
 
 class RowCompiler(Protocol):
@@ -23,7 +23,7 @@ class RowCompiler(Protocol):
 
     fields: SelectedFields
     levels: list[Level]
-    source: Source
+    source: PlanSource
     windows: dict[int, tuple[ConnectionField, Arguments]]
     """The connections of levels, by number."""
 

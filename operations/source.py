@@ -19,7 +19,7 @@ Parts = Sequence[tuple[str, str]]
 """The fields of an object: response keys and expressions."""
 
 
-class Source:
+class PlanSource:
     """The functions of one plan."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..concurrency.scheduler import yield_if_due
 from ..resolvers.pagination.arguments import Window
-from .levels import Level, Pages
+from .levels import FinishedPages, Level
 from .pages import ChildPages
 from .run import Run
 
@@ -87,8 +87,8 @@ class TreePages(ChildPages):
         for level, own in zip(levels, pages, strict=True):
             level.request_lists(run, [row for page in own.values() for row in page.rows])
         finished: dict[Any, Any] = {}
-        below: Pages | None = None
+        below: FinishedPages | None = None
         for level, own in zip(reversed(levels), reversed(pages), strict=True):
             finished = await level.finish_pages(run, own, repeats, below)
-            below = Pages(level, finished)
+            below = FinishedPages(level, finished)
         return finished

@@ -130,10 +130,10 @@ class Site:
         root, above = _mounted_at(scope, self.path)
         # Not of request.url, which cannot be read with a query that is no UTF-8.
         query = quote(scope["query_string"], safe=string.punctuation)
-        here = quote(scope["path"]) + (f"?{query}" if query else "")
+        address = quote(scope["path"]) + (f"?{query}" if query else "")
         if request.method == "POST":  # to which nobody can go back
-            here = local_path(sent_values(request).get("next"), f"{root}/")
-        return Links(root, here, self.sign_in and above + self.sign_in)
+            address = local_path(sent_values(request).get("next"), f"{root}/")
+        return Links(root, address, self.sign_in and above + self.sign_in)
 
     async def csrf(self, request: Request) -> Markup:
         """Return the field that each form on a page has."""

@@ -10,10 +10,11 @@ from sqlalchemy import ARRAY, ColumnElement, any_, bindparam, literal, type_coer
 
 def is_among(column: Any, values: Sequence[Any], *, is_sqlite: bool) -> ColumnElement[bool]:
     """Return the condition that a column has one of these values."""
-    if is_sqlite:
-        among: ColumnElement[bool] = column.in_(values)
-        return among
-    condition: ColumnElement[bool] = column == any_(literal(list(values), ARRAY(column.type)))
+    condition: ColumnElement[bool] = (
+        column.in_(values)
+        if is_sqlite
+        else column == any_(literal(list(values), ARRAY(column.type)))
+    )
     return condition
 
 
@@ -27,9 +28,10 @@ def is_among_ids(column: Any, *, is_sqlite: bool, stored_as: Any = None) -> Colu
 
     :param stored_as: the type of the values on SQLite, where it is not the column's.
     """
-    if is_sqlite:
-        type_ = column.type if stored_as is None else stored_as
-        among: ColumnElement[bool] = column.in_(bindparam("ids", type_=type_, expanding=True))
-        return among
-    condition: ColumnElement[bool] = column == any_(bindparam("ids", type_=ARRAY(column.type)))
+    type_ = column.type if stored_as is None else stored_as
+    condition: ColumnElement[bool] = (
+        column.in_(bindparam("ids", type_=type_, expanding=True))
+        if is_sqlite
+        else column == any_(bindparam("ids", type_=ARRAY(column.type)))
+    )
     return condition

@@ -138,11 +138,11 @@ async def _require(session: AsyncSession, access: Access, ids: Iterable[UUID]) -
     if condition is not None:
         query = query.where(is_in_thread(condition))
     rows = await session.execute(query.where(Comment.id.in_(sorted(set(ids)))))
-    found = {row[0]: row[1:] for row in rows}
+    by_id = {row[0]: row[1:] for row in rows}
     for id in ids:
-        if id not in found:
+        if id not in by_id:
             raise not_found("ids")
-        is_listed, *thread = found[id]
+        is_listed, *thread = by_id[id]
         allowed = access.may("may_moderate", ThreadContext(*thread))
         if not (allowed or is_listed):
             raise not_found("ids")

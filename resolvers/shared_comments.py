@@ -55,7 +55,7 @@ class SharedComments(SharedWork[CommentDraft, ChangedRows]):
         self, units: Sequence[UnitOfWork], items: Sequence[CommentDraft], *, waits: bool
     ) -> Sequence[Result]:
         """Add several comments."""
-        batch = Batch(units[0].session, waits=waits)
+        batch = CommentBatch(units[0].session, waits=waits)
         await batch.lock(items)
         rows = [await batch.build_row(item) for item in items]
         new = [row for row in rows if isinstance(row, NewRow)]
@@ -79,7 +79,7 @@ class NewRow(NamedTuple):
     writer: Access
 
 
-class Batch:
+class CommentBatch:
     """The rows of one shared transaction.
 
     :param waits: whether to wait for the lock of the one thread.

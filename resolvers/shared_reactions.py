@@ -60,21 +60,21 @@ class SharedReactions(SharedWork[ReactionDraft, ReactionChange]):
         self, units: Sequence[UnitOfWork], items: Sequence[ReactionDraft], *, waits: bool
     ) -> Sequence[Result]:
         """Write several reactions."""
-        batch = Batch(units[0].session, waits=waits)
+        batch = ReactionBatch(units[0].session, waits=waits)
         await batch.lock(items)
         writes = [await batch.enter(item) for item in items]
         await batch.session.flush()
-        changes = iter(batch.count([write for write in writes if isinstance(write, Write)]))
+        changes = iter(batch.count([write for write in writes if isinstance(write, ReactionWrite)]))
         results: list[Result] = []
         for unit, write in zip(units, writes, strict=True):
-            if isinstance(write, Write):
+            if isinstance(write, ReactionWrite):
                 results.append(await _finish(unit, write, next(changes)))
             else:
                 results.append(write)
         return results
 
 
-class Write(NamedTuple):
+class ReactionWrite(NamedTuple):
     """A reaction of a batch, and what becomes of it."""
 
     comment_id: UUID
@@ -92,7 +92,7 @@ class Write(NamedTuple):
         return 1 if self.operation == "add_reaction" else -1
 
 
-class Batch:
+class ReactionBatch:
     """The rows of one shared transaction.
 
     :param waits: whether to wait for the lock of the one comment.
@@ -150,7 +150,7 @@ class Batch:
         author = self._authors.get(item.access.viewer.subject)
         return None if author is None else (item.comment_id, author[0], item.kind)
 
-    async def enter(self, item: ReactionDraft) -> Write | Exception | Deferral:
+    async def enter(self, item: ReactionDraft) -> ReactionWrite | Exception | Deferral:
         """Enter a change into the session; return its error if it is refused, or how to run it."""
         key = self._key_of(item)
         if key is None or key in self._keys:
@@ -168,7 +168,7 @@ class Batch:
         except Exception as error:
             return error
         self._keys.add(key)
-        write = Write(item.comment_id, access, item.operation)
+        write = ReactionWrite(item.comment_id, access, item.operation)
         if (key in self._reactions) != item.removing:
             return write
         reaction = self._reactions.get(key)
@@ -183,7 +183,7 @@ class Batch:
         self.session.add(reaction)
         return write._replace(reaction=loaded_values(reaction))
 
-    def count(self, writes: Sequence[Write]) -> list[ReactionChange]:
+    def count(self, writes: Sequence[ReactionWrite]) -> list[ReactionChange]:
         """Return the comment of each reaction, with the number of reactions after it."""
         counted: dict[UUID, Record] = {}
         changes: list[ReactionChange] = []
@@ -254,7 +254,7 @@ def _delete(session: Session, reaction: Reaction) -> None:
     session.delete(reaction)
 
 
-async def _finish(unit: UnitOfWork, write: Write, change: ReactionChange) -> ReactionChange:
+async def _finish(unit: UnitOfWork, write: ReactionWrite, change: ReactionChange) -> ReactionChange:
     """Schedule the hooks that follow a change, and return it."""
     if write.reaction is not None:
         rows = {"thread": change.thread, "comment": change.comment, "reaction": write.reaction}

@@ -78,11 +78,11 @@ def target_conditions(
     if not ids:
         return []
     table = table_of(Thread)
-    about = [
+    of_targets = [
         and_(table.c.target_type == type, _is_among(table.c.target_id, list(ids[type]), is_sqlite))
         for type in sorted(ids)
     ]
-    return [or_(*about), *([] if read_condition is None else [read_condition])]
+    return [or_(*of_targets), *([] if read_condition is None else [read_condition])]
 
 
 def _is_among(column: Any, values: list[str], is_sqlite: bool) -> ColumnElement[bool]:

@@ -103,8 +103,8 @@ def _is_new(node: str) -> bool:
 def _version(command: list[str]) -> tuple[int, ...]:
     # Empty for a version manager's shim that is on the PATH with nothing behind it.
     answer = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)
-    found = re.match(r"v?(\d+)\.(\d+)\.", answer.stdout)
-    return (int(found[1]), int(found[2])) if found and not answer.returncode else ()
+    version = re.match(r"v?(\d+)\.(\d+)\.", answer.stdout)
+    return (int(version[1]), int(version[2])) if version and not answer.returncode else ()
 
 
 def _borrow_node() -> Node:

@@ -122,8 +122,8 @@ def find_python(version: str) -> str | None:
 
 def _version(python: str) -> str:
     program = "import platform; print(platform.python_version())"
-    done = subprocess.run([python, "-I", "-c", program], capture_output=True, text=True)
-    return done.stdout.strip()
+    result = subprocess.run([python, "-I", "-c", program], capture_output=True, text=True)
+    return result.stdout.strip()
 
 
 def _succeeds(command: list[str]) -> bool:
@@ -174,9 +174,9 @@ def _step(command: list[str], what: str) -> None:
     # A Python that reads this environment's settings would install into the wrong place.
     environ = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
     environ |= {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"}
-    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
-    if done.returncode:
-        words = " ".join((done.stderr or done.stdout).split())
+    result = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
+    if result.returncode:
+        words = " ".join((result.stderr or result.stdout).split())
         raise StepError(f"{what}: {words[:300]}")
 
 

@@ -111,12 +111,12 @@ def _commands(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _run(command: str, expected: str, folder: Path, env: dict[str, str]) -> None:
-    done = subprocess.run(
+    result = subprocess.run(
         ["bash", "-c", command], cwd=folder, env=env, capture_output=True, timeout=TIMEOUT
     )
-    printed = done.stdout.decode()
-    if done.returncode:
-        raise Wrong(f"$ {command}\nexits with {done.returncode}:\n{printed}{done.stderr.decode()}")
+    printed, errors = result.stdout.decode(), result.stderr.decode()
+    if result.returncode:
+        raise Wrong(f"$ {command}\nexits with {result.returncode}:\n{printed}{errors}")
     if not doctest.OutputChecker().check_output(expected, printed, _ANYTHING):
         raise Wrong(f"$ {command}\nprints\n{printed}\nin place of\n{expected}")
 

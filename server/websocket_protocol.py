@@ -45,8 +45,8 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
             # uvicorn 0.54 leaves the connection open then, and fails on it as it shuts down.
             self.handshake_initiated = self.handshake_complete = self.close_sent = True
-            says = "Open a WebSocket by a GET with at most 128 headers of at most 8192 bytes each."
-            self.transport.write(error_response(400, "BAD_REQUEST", says))
+            text = "Open a WebSocket by a GET with at most 128 headers of at most 8192 bytes each."
+            self.transport.write(error_response(400, "BAD_REQUEST", text))
             self.transport.close()
 
     async def send(self, message: Any) -> None:

@@ -59,8 +59,8 @@ async def fill(url: str, threads: int, comments: int) -> Stored:
         async with database.read() as connection:
             await connection.execute(text("VACUUM ANALYZE"))
     await database.dispose()
-    for found in (keys, own):
-        random.Random(1).shuffle(found)
+    for ids in (keys, own):
+        random.Random(1).shuffle(ids)
     return Stored(keys, own, tree)
 
 

@@ -90,9 +90,9 @@ def _chosen(
     key, last = primary_key(derived.mapper), start
     statement = select(*key).where(where).order_by(*key).limit(AHEAD)
     while True:
-        ahead = statement if last is None else statement.where(after_key(key, last))
+        page_of_keys = statement if last is None else statement.where(after_key(key, last))
         with connection.begin():
-            keys = [tuple(row) for row in connection.execute(ahead)]
+            keys = [tuple(row) for row in connection.execute(page_of_keys)]
         for first in range(0, len(keys), size):
             page = keys[first : first + size]
             if rows := _read(connection, _rows_of(derived).where(in_keys(key, page))):

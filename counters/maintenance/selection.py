@@ -28,7 +28,7 @@ SAMPLE_BATCH = 1000
 
 
 @dataclass(frozen=True)
-class Selection:
+class CounterSelection:
     """Selected counters by the class that holds them, and selected derived columns."""
 
     counters: dict[Mapper[Any], tuple[Counter, ...]]
@@ -52,7 +52,9 @@ class Selection:
         )
 
 
-def choose(registry: CounterRegistry, only: Iterable[Named], derived: bool = False) -> Selection:
+def choose(
+    registry: CounterRegistry, only: Iterable[Named], derived: bool = False
+) -> CounterSelection:
     """Select the counters that `only` names; all of them where it is empty.
 
     :param derived: whether to choose among derived columns, too.
@@ -74,7 +76,7 @@ def choose(registry: CounterRegistry, only: Iterable[Named], derived: bool = Fal
         mapper: tuple(c for c in registry.counters_of(mapper) if c in selected)
         for mapper in registry.parents
     }
-    return Selection(
+    return CounterSelection(
         {mapper: counters for mapper, counters in by_parent.items() if counters},
         tuple(candidate for candidate in amounts if candidate in selected),
     )

@@ -29,8 +29,8 @@ from ..registry.counter_registry import CounterRegistry
 from ..sql.recount import Within, drift_query, plain_table
 from .selection import (
     Condition,
+    CounterSelection,
     Named,
-    Selection,
     choose,
     parents_in,
     rows_in,
@@ -88,11 +88,11 @@ def verify(
 
 def _verify(
     connection: Connection,
-    selection: Selection,
+    selection: CounterSelection,
     where: Condition | None,
     sample: int | None,
 ) -> Iterator[Drift]:
-    everything = where is None and sample is None
+    is_complete = where is None and sample is None
     with transactional(connection):
         for mapper, counters in selection.counters.items():
             for within in _parts(connection, mapper, where, sample):
@@ -102,7 +102,7 @@ def _verify(
                 for derived in selection.amounts:
                     counted = rows_in(derived, mapper, counters, within)
                     yield from verify_amounts(connection, derived, counted)
-        for derived in selection.amounts if everything or not selection.counters else ():
+        for derived in selection.amounts if is_complete or not selection.counters else ():
             for within in _parts(connection, derived.mapper, where, sample):
                 condition = None if within is None else within(primary_key(derived.mapper))
                 yield from verify_amounts(connection, derived, condition)

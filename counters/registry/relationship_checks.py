@@ -54,10 +54,10 @@ def check_via(counter: Counter) -> Iterator[Finding]:
     local = [column_of(counter.holder, name) for name in counter.foreign_key]
     if not _is_indexed(local):
         names = ", ".join(column.name for column in local)
-        how = "found" if counter.is_copy else "recounted"
+        verb = "found" if counter.is_copy else "recounted"
         yield (
             "counters.E004",
-            f"{counter} is {how} by {local[0].table.name}.{names}, which no index starts with.",
+            f"{counter} is {verb} by {local[0].table.name}.{names}, which no index starts with.",
             f"Add index=True to the column, or an Index that starts with {names}.",
         )
 

@@ -57,10 +57,10 @@ def _guard(counter: Counter) -> None:
         # Not kept in the object, where repositories would take it for a value that was given.
         return counter.empty
 
-    how = {"propagate": True, "raw": True}
-    event.listen(counter.target, "set", on_set, retval=True, **how)
-    event.listen(counter.target, "remove", on_remove, **how)
-    event.listen(counter.target, "init_scalar", on_first_read, retval=True, **how)
+    options = {"propagate": True, "raw": True}
+    event.listen(counter.target, "set", on_set, retval=True, **options)
+    event.listen(counter.target, "remove", on_remove, **options)
+    event.listen(counter.target, "init_scalar", on_first_read, retval=True, **options)
 
 
 def is_same_value(type_: TypeEngine[Any], value: Any, present: Any) -> bool:

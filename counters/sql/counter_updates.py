@@ -243,8 +243,8 @@ def _lock_in_order(mapper: Mapper[Any], size: int, width: int) -> CTE:
 
     :param width: how many parameters the list has for each parent, with its key first.
     """
-    again = plain_table(mapper, ()).alias("tallied_parent")
-    key = key_columns(again, mapper)
+    table = plain_table(mapper, ()).alias("tallied_parent")
+    key = key_columns(table, mapper)
     listed = [
         [_typed(bindparam(name, type_=part.type)) for name, part in zip(row, key, strict=False)]
         for row in value_names(width, size)

@@ -301,13 +301,13 @@ class Statement:
 
     def _lock_children_first(self) -> None:
         """Lock what counts for the rows that a DELETE is about, ahead of these."""
-        ahead = self.registry.deletion_lock_order
-        if ahead.is_needed_for(self.mapper):
+        lock_order = self.registry.deletion_lock_order
+        if lock_order.is_needed_for(self.mapper):
             query = select_rows(self.mapper, *self.mapper.primary_key)
             if self.statement.whereclause is not None:
                 query = query.where(self.statement.whereclause)
             connection = self.pending_changes.connection(self.mapper)
-            ahead.lock(connection, self.mapper, query, self.state.parameters)
+            lock_order.lock(connection, self.mapper, query, self.state.parameters)
 
     def _lock_rows_by_key(self) -> list[Key]:
         """Lock the rows that a list of parameters names by key, and record their values."""

@@ -69,21 +69,21 @@ def select_page(
     requested, or if there may be no row, and the lookups beyond the page that are requested:
     ``precedes`` and ``follows``.
     """
-    places = Places(window, is_sqlite)
-    around = places.around(requested)
+    query = WindowQuery(window, is_sqlite)
+    around = query.around(requested)
     keys = requested.cursors or bool(around)
     if not around and not selection.related:
-        columns = [places.table.c[name] for name in selection.columns]
-        return places.slice([*columns, *(places.keys() if keys else ())])
-    own = [places.table.c[name] for name in selection.own_columns()]
-    page = places.slice([*own, *places.keys()]).subquery("page")
+        columns = [query.table.c[name] for name in selection.columns]
+        return query.slice([*columns, *(query.keys() if keys else ())])
+    own = [query.table.c[name] for name in selection.own_columns()]
+    page = query.slice([*own, *query.keys()]).subquery("page")
     source: Any = page
     if around:
         source = select(literal(1)).subquery("one").outerjoin(page, true())
     source, columns = selection.join(window.order.entity, source, page.c.__getitem__)
     columns += [page.c.sort_key, page.c.row_id] if keys else []
     statement = select(*columns, *around).select_from(source)
-    return places.sort(statement, page.c.sort_key, page.c.row_id)
+    return query.sort(statement, page.c.sort_key, page.c.row_id)
 
 
 def select_pages(
@@ -106,40 +106,40 @@ def select_pages(
     :param levels: for a table that refers to itself, how many levels of pages are read: with more
         than one, the rows of each page are parents, too. The window has no cursors then.
     """
-    places, parent = Places(window, is_sqlite), table_of(relation.parent)
+    query, parent = WindowQuery(window, is_sqlite), table_of(relation.parent)
     is_top: Any = is_parent
-    if parent is places.table:
+    if parent is query.table:
         parent = parent.alias("parent")
     if levels > 1:
-        parent = _select_parents(relation, is_parent, places, levels)
+        parent = _select_parents(relation, is_parent, query, levels)
         is_top = None
-    is_child = places.table.c[relation.foreign_key] == parent.c.id
+    is_child = query.table.c[relation.foreign_key] == parent.c.id
     page: Any
     on: ColumnElement[bool] = true()
     if is_sqlite:
-        page = places.table.alias("page")
-        slice = places.slice([places.row]).where(is_child).correlate(parent)
-        keys, on = [*places.keys(page.c)], row_of(page).in_(slice)
+        page = query.table.alias("page")
+        slice = query.slice([query.row]).where(is_child).correlate(parent)
+        keys, on = [*query.keys(page.c)], row_of(page).in_(slice)
     else:
-        own = [places.table.c[name] for name in selection.own_columns()]
-        slice = places.slice([*own, *places.keys()]).where(is_child)
+        own = [query.table.c[name] for name in selection.own_columns()]
+        slice = query.slice([*own, *query.keys()]).where(is_child)
         page = slice.correlate(parent).lateral("page")
         keys = [page.c.sort_key, page.c.row_id]
     source, columns = selection.join(
         window.order.entity, parent.outerjoin(page, on), page.c.__getitem__
     )
-    around = places.around(requested, is_child)
+    around = query.around(requested, is_child)
     shown = [*keys, *around] if requested.cursors or around else []
     statement = select(*columns, *shown, parent.c.id.label("parent_id"))
     if is_top is not None:
         statement = statement.where(is_top(parent.c.id))
-    return places.sort(statement.select_from(source), *keys)
+    return query.sort(statement.select_from(source), *keys)
 
 
 def _select_parents(
     relation: ChildRelation,
     is_parent: Callable[[ColumnElement[Any]], ColumnElement[bool]],
-    places: Places,
+    query: WindowQuery,
     levels: int,
 ) -> Any:
     """Return the ids of the parents of a tree: those of all levels of pages but the last.
@@ -149,11 +149,11 @@ def _select_parents(
     top = table_of(relation.parent).alias("top")
     base = select(top.c.id, literal_column("1").label("level")).where(is_parent(top.c.id))
     parents = base.cte("parents", recursive=True)
-    shown = places.slice([places.row], has_extra=False)
-    shown = shown.where(places.table.c[relation.foreign_key] == parents.c.id).correlate(parents)
+    shown = query.slice([query.row], has_extra=False)
+    shown = shown.where(query.table.c[relation.foreign_key] == parents.c.id).correlate(parents)
     child: Any
-    if places.sqlite:
-        child = places.table.alias("child")
+    if query.sqlite:
+        child = query.table.alias("child")
         source = parents.join(child, row_of(child).in_(shown))
     else:
         child = shown.lateral("child")
@@ -166,18 +166,18 @@ def _select_parents(
 
 def select_count(window: Window) -> Select[Any]:
     """Return the query of the number of rows in the list of a window, up to a bound."""
-    places = Places(window._replace(after=None, before=None), is_sqlite=False)
-    return _count(select(literal_column("1")).select_from(places.table).where(*places.conditions()))
+    query = WindowQuery(window._replace(after=None, before=None), is_sqlite=False)
+    return _count(select(literal_column("1")).select_from(query.table).where(*query.conditions()))
 
 
 def select_counts(
     relation: ChildRelation, is_parent: ColumnElement[bool], window: Window
 ) -> Select[Any]:
     """Return the query of the same number for each of these parents, after the parent's id."""
-    places, parent = Places(window, is_sqlite=False), table_of(relation.parent)
-    is_child = places.table.c[relation.foreign_key] == parent.c.id
-    children: Select[Any] = select(literal_column("1")).select_from(places.table).correlate(parent)
-    number = _count(children.where(is_child, *places.conditions())).scalar_subquery()
+    query, parent = WindowQuery(window, is_sqlite=False), table_of(relation.parent)
+    is_child = query.table.c[relation.foreign_key] == parent.c.id
+    children: Select[Any] = select(literal_column("1")).select_from(query.table).correlate(parent)
+    number = _count(children.where(is_child, *query.conditions())).scalar_subquery()
     return select(parent.c.id, number.label("number")).where(is_parent)
 
 
@@ -186,7 +186,7 @@ def _count(rows: Select[Any]) -> Select[Any]:
     return select(func.count().label("number")).select_from(counted)
 
 
-class Places:
+class WindowQuery:
     """The conditions of a window's cursors.
 
     :param start: one position from which its direction begins, in the place of its cursors.
@@ -238,7 +238,7 @@ class Places:
         """Return the conditions that a row must meet to be in the list at all."""
         if self.window.is_search:
             adapter = ClauseAdapter(self.table)
-            return [adapter.traverse(each) for each in self.window.search_conditions()]
+            return [adapter.traverse(condition) for condition in self.window.search_conditions()]
         return [*self.window.fixed_conditions(self.table.c), *self.window.conditions()]
 
     def slice(self, columns: Columns, *, has_extra: bool = True) -> Select[Any]:
@@ -265,9 +265,9 @@ class Places:
         ):
             if position and is_requested:
                 window = self.window._replace(backward=name == "precedes")
-                there = Places(window, self.sqlite, position)
-                conditions = [*where, *there.conditions(), *there.between]
-                rows = there.sort(select(there.id).where(*conditions), there.key, there.id)
+                beyond = WindowQuery(window, self.sqlite, position)
+                conditions = [*where, *beyond.conditions(), *beyond.between]
+                rows = beyond.sort(select(beyond.id).where(*conditions), beyond.key, beyond.id)
                 columns.append(rows.limit(1).scalar_subquery().is_not(None).label(name))
         return columns
 

@@ -27,7 +27,7 @@ from ...models.comment import is_listed
 from ..selections import Selection, table_of
 from .arguments import Window
 from .cursors import Order, Position
-from .statements import Places, fixed_number
+from .statements import WindowQuery, fixed_number
 
 IsAmong = Callable[[ColumnElement[Any]], ColumnElement[bool]]
 
@@ -153,18 +153,18 @@ def _neighbours(
         {"after": position} if rank == AFTER else {"before": position, "backward": True}
     )
     window = Window(order, size, top_level_only=not of_replies, of_replies=of_replies, **sides)
-    places = Places(window, is_sqlite)
+    query = WindowQuery(window, is_sqlite)
     foreign_key = "parent_id" if of_replies else "thread_id"
-    conditions = [places.table.c[foreign_key] == target.c[foreign_key]]
+    conditions = [query.table.c[foreign_key] == target.c[foreign_key]]
     if not of_replies:
         conditions.append(target.c.parent_id.is_(None))
     neighbour: Any
     if is_sqlite:
-        neighbour = places.table.alias("neighbour")
-        slice = places.slice([places.id]).where(*conditions).correlate(target)
+        neighbour = query.table.alias("neighbour")
+        slice = query.slice([query.id]).where(*conditions).correlate(target)
         on = neighbour.c.id.in_(slice)
     else:
-        slice = places.slice([places.table.c[name] for name in names]).where(*conditions)
+        slice = query.slice([query.table.c[name] for name in names]).where(*conditions)
         neighbour, on = slice.correlate(target).lateral("neighbour"), true()
     own = [neighbour.c[name] for name in names]
     label = literal_column(str(rank), Integer()).label(_RANK)

@@ -184,14 +184,14 @@ LATE = "refused late: 2800 long messages"
 
 @pytest.mark.slow
 def test_benchmark_of_races_runs() -> None:
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "benchmarks.races", "--quick"],
         capture_output=True,
         text=True,
         cwd=Path(__file__).parents[2],
     )
-    assert done.returncode == 0, done.stderr
-    rows = [line.split("│")[1:3] for line in done.stdout.splitlines() if line.startswith("│")]
+    assert result.returncode == 0, result.stderr
+    rows = [line.split("│")[1:3] for line in result.stdout.splitlines() if line.startswith("│")]
     ends = {strategy.strip(): cell.strip() for strategy, cell in rows}
     assert (ends["Tallied"], ends["delta trigger"]) == ("12", "12")
     assert int(ends["SQLAlchemy-Utils"].split(",")[0]) < 12

@@ -55,17 +55,17 @@ async def test_drift_and_errors_are_reported(open_database: Open) -> None:
 
 @pytest.mark.slow
 def test_script_prints_result() -> None:
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "benchmarks.soak", "--minutes", "0.05", "--database", "sqlite"],
         capture_output=True,
         text=True,
         cwd=ROOT,
         env={**os.environ, "COLUMNS": "200"},
     )
-    printed = " ".join(done.stdout.split())
+    printed = " ".join(result.stdout.split())
     assert re.search(r"units in \d+ s .* 0 wrong counters, 0 errors; memory \d+, ", printed), (
         printed
     )
     assert "add by key" in printed
     # So short a run may not come round to every kind, and says so.
-    assert done.returncode == (1 if "never done" in printed else 0), done.stderr
+    assert result.returncode == (1 if "never done" in printed else 0), result.stderr

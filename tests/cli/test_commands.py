@@ -21,8 +21,8 @@ from tallied.documentation import find_command
 
 
 def test_installed_command_says_its_version() -> None:
-    done = subprocess.run([TALLIED, "--version"], capture_output=True, text=True, check=True)
-    assert done.stdout == f"tallied {tallied.__version__}\n"
+    result = subprocess.run([TALLIED, "--version"], capture_output=True, text=True, check=True)
+    assert result.stdout == f"tallied {tallied.__version__}\n"
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -43,8 +43,8 @@ def test_page_lists_every_command() -> None:
 
 def test_package_runs_as_command() -> None:
     run = [sys.executable, "-m", "tallied"]
-    done = subprocess.run([*run, "--version"], capture_output=True, text=True, check=True)
-    assert done.stdout == f"tallied {tallied.__version__}\n"
+    result = subprocess.run([*run, "--version"], capture_output=True, text=True, check=True)
+    assert result.stdout == f"tallied {tallied.__version__}\n"
     wrong = subprocess.run([*run, "nothing"], capture_output=True, text=True, check=False)
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("error: There is no command nothing;")

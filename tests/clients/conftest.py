@@ -66,18 +66,18 @@ class Programs:
 
     def tool(self, name: str, *arguments: str) -> str:
         """Run a tool that npm has installed; it must succeed."""
-        done = self.run(f"node_modules/.bin/{name}", *arguments)
-        assert done.returncode == 0, f"{name}:\n{done.stdout}"
-        return done.stdout
+        result = self.run(f"node_modules/.bin/{name}", *arguments)
+        assert result.returncode == 0, f"{name}:\n{result.stdout}"
+        return result.stdout
 
     def test(self, path: str, **environ: str) -> Mapping[str, bool]:
         """Run the tests of a program; each must succeed. Their names, and whether they did."""
         # A client's timer, such as that of a socket which is kept open, must not be waited for.
         options = ("--test-force-exit", "--test-timeout=60000", "--test-reporter=tap")
         # As in development, so that the clients warn.
-        done = self.run("--conditions=development", *options, path, **environ)
-        results = re.findall(r"^ *(not )?ok \d+ - (.*)$", done.stdout, re.MULTILINE)
-        assert done.returncode == 0, done.stdout
+        result = self.run("--conditions=development", *options, path, **environ)
+        results = re.findall(r"^ *(not )?ok \d+ - (.*)$", result.stdout, re.MULTILINE)
+        assert result.returncode == 0, result.stdout
         return {name: not failed for failed, name in results}
 
 

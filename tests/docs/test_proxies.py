@@ -89,9 +89,9 @@ async def test_proxy_of_page_passes_requests_and_sockets(
                 refused = await web.post("/graphql", json={"query": START}, headers=foreign)
                 assert refused.status_code == 403
             url, address = f"ws://{host}/graphql", {"host": "127.0.0.1", "port": port}
-            ours = {**address, "origin": own["origin"]}
+            public = {**address, "origin": own["origin"]}
             # Each address has a place of its own, which only the proxy's header can tell.
-            one, other = ({**ours, "local_addr": (f"127.0.0.{n}", 0)} for n in (2, 3))
+            one, other = ({**public, "local_addr": (f"127.0.0.{n}", 0)} for n in (2, 3))
             async with opened(url, **one) as socket, opened(url, **other):
                 assert await socket("{ threads(first: 3) { totalCount } }") == {"totalCount": 1}
                 with pytest.raises(InvalidStatus, match="429"):

@@ -52,9 +52,9 @@ def test_views_of_page_have_its_arguments() -> None:
 
 @pytest.mark.parametrize(("row", "view"), [("a thread", ThreadView), ("a comment", CommentView)])
 def test_attributes_of_page_are_those_of_view(row: str, view: type[Any]) -> None:
-    found = re.search(rf"^\| {row} \| (.*) \|$", read("reference/reading-and-writing"), re.M)
-    assert found is not None
-    public, _, queued = found[1].partition("; in the queue also ")
+    row_of_table = re.search(rf"^\| {row} \| (.*) \|$", read("reference/reading-and-writing"), re.M)
+    assert row_of_table is not None
+    public, _, queued = row_of_table[1].partition("; in the queue also ")
     names = {field.name for field in fields(view)}
     assert set(re.findall(r"`(\w+)`", public)) == names
     more = {field.name for field in fields(QueuedComment)} - names if queued else set()

@@ -17,5 +17,5 @@ def test_script_of_page_creates_tables_and_counts(empty_url: str, tmp_path: Path
     block = read_block("synchronous-code", "python", "scoped_session(")
     (tmp_path / "forum.py").write_text(replace_all(block, {"sqlite:///forum.db": sync_url}))
     command = [sys.executable, "forum.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout == "To be read: Two words.\n2\n"
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert result.stdout == "To be read: Two words.\n2\n"

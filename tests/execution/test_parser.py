@@ -48,9 +48,9 @@ def test_text_leaves_nothing_for_the_garbage_collector(text):
 def test_error_equals_the_library_s(text):
     with pytest.raises(GraphQLSyntaxError) as by_library:
         parse_by_library(text, max_lexical_tokens=100)
-    with pytest.raises(GraphQLSyntaxError) as ours:
+    with pytest.raises(GraphQLSyntaxError) as error_of_tallied:
         parse(text, max_tokens=100)
-    assert str(ours.value) == str(by_library.value)
+    assert str(error_of_tallied.value) == str(by_library.value)
 
 
 def test_document_nested_too_deeply_is_refused():

@@ -40,8 +40,9 @@ async def test_permission_error_precedes_lock(database: Database) -> None:
     comment = await host.moderator.comment(thread, "three")
     visible = await host.moderator.thread("Open plans")
     foreign_comment = await host.moderator.comment(visible, "four five")
-    about = {"target": {"type": "quiet", "key": "2"}}
-    quiet_thread = (await host.moderator.do("threadFor", "thread { id }", **about))["thread"]["id"]
+    target = {"type": "quiet", "key": "2"}
+    change = await host.moderator.do("threadFor", "thread { id }", target=target)
+    quiet_thread = change["thread"]["id"]
     author = (await host.moderator("{ viewer { author { id } } }"))["author"]["id"]
     own = await host.ada.comment(visible)
     rows = [(Thread, key(id)) for id in (thread, visible, quiet_thread)]
@@ -101,8 +102,8 @@ async def test_hooks_do_not_run_for_unreadable_thread(database: Database) -> Non
     assert log == []
     assert await count_rows(database, Author) == 0
     for client, id in ((host.ada, "2"), (host.moderator, "1"), (host.ada, "2")):
-        about = {"type": "article", "key": id}
-        await client.do("threadFor", "thread { id title }", target=about)
+        target = {"type": "article", "key": id}
+        await client.do("threadFor", "thread { id title }", target=target)
     assert log == ["before_create_thread", "after_create_thread"] * 2
     assert await count_rows(database, Thread) == 2
 
@@ -110,8 +111,8 @@ async def test_hooks_do_not_run_for_unreadable_thread(database: Database) -> Non
 @pytest.mark.parametrize("hooks", [(), (Diary([]),)], ids=["no hooks", "hooks"])
 async def test_too_long_comment_is_not_moved(database: Database, hooks: tuple[Diary, ...]) -> None:
     host = Host(database, hooks=hooks, targets=[Target("photo", titles, message_length=9)])
-    about = {"type": "photo", "key": "7"}
-    short = (await host.ada.do("threadFor", "thread { id }", target=about))["thread"]["id"]
+    target = {"type": "photo", "key": "7"}
+    short = (await host.ada.do("threadFor", "thread { id }", target=target))["thread"]["id"]
     thread = await host.ada.thread("Engines")
     long, fits = [await host.ada.comment(thread, text) for text in ("ten of it.", "nine here")]
     error = await host.moderator.refused("moveComment", commentId=long, threadId=short)

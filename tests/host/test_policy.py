@@ -241,11 +241,11 @@ async def test_may_start_may_depend_on_target(database: Database) -> None:
 
     host = Host(database, policy=Focused(), targets=[ARTICLES, Target("photo", numbered_titles)])
     assert (await host.ada.refused("createThread", title="Looms"))["code"] == "NOT_ALLOWED"
-    about = {"type": "photo", "key": "7"}
-    assert (await host.ada.refused("threadFor", target=about))["code"] == "NOT_ALLOWED"
+    target = {"type": "photo", "key": "7"}
+    assert (await host.ada.refused("threadFor", target=target))["code"] == "NOT_ALLOWED"
     await host.ada.do("threadFor", "thread { id }", target={"type": "article", "key": "7"})
-    await host.moderator.do("threadFor", "thread { id }", target=about)
-    await host.ada.do("threadFor", "thread { id }", target=about)  # which is found
+    await host.moderator.do("threadFor", "thread { id }", target=target)
+    await host.ada.do("threadFor", "thread { id }", target=target)  # which is found
     query = "{ viewer { canStartThread } }"
     assert await host.ada(query) == {"canStartThread": False}
     assert await host.moderator(query) == {"canStartThread": True}

@@ -70,7 +70,7 @@ async def test_surroundings_continue_lists(database: Database, statements: Any, 
             else:
                 assert len(executed) == 2, executed
         assert around["comment"]["id"] == comment
-        assert [each["id"] for each in around["ancestors"]] == above
+        assert [ancestor["id"] for ancestor in around["ancestors"]] == above
         page = around["siblings"]
         assert comment in [node["id"] for node in page["nodes"]]
         parent, query = (above[-1], REPLIES) if above else (id, LIST)

@@ -80,8 +80,8 @@ def import_all(extra: str) -> dict[str, str]:
     ]
     names = [name for name in modules() if name != "tallied.__main__"]
     command = [sys.executable, "-c", IMPORT_ALL, json.dumps([hidden, names])]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    errors: dict[str, str] = json.loads(done.stdout)
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    errors: dict[str, str] = json.loads(result.stdout)
     return errors
 
 
@@ -127,21 +127,21 @@ def test_url_without_driver_names_extra(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_broken_installation_raises_its_own_error(tmp_path: Path) -> None:
     (tmp_path / "jwt.py").write_text("raise ImportError('of its own')")
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", "import tallied.auth.tokens"],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.stderr.endswith("\nImportError: of its own\n")
+    assert result.stderr.endswith("\nImportError: of its own\n")
 
 
 def test_command_without_extra_ends_with_one_sentence() -> None:
     program = "import sys; sys.modules['typer'] = None; import tallied.__main__"
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert 'pip install "tallied[server]"' in done.stderr
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert 'pip install "tallied[server]"' in result.stderr

@@ -86,7 +86,7 @@ async def test_examples_of_replies_and_moderation_run(client: httpx.AsyncClient)
     top = (await field("tree"))["comments"]["nodes"]
     assert [node["message"] for node in top[0]["replies"]["nodes"]] == [added["comment"]["message"]]
     codes = [(await field("edit"))["userErrors"] for _ in range(2)]
-    assert [[error["code"] for error in each] for each in codes] == [[], ["CONFLICT"]]
+    assert [[error["code"] for error in errors] for errors in codes] == [[], ["CONFLICT"]]
     assert [error["code"] for error in (await field("react"))["userErrors"]] == ["SIGN_IN_REQUIRED"]
     assert [node["seq"] for node in (await field("unread"))["commentsSince"]["nodes"]] == [1, 2]
     assert (await field("queue"))["totalCount"] == 0

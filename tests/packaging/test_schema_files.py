@@ -77,8 +77,8 @@ def test_each_change_for_clients_is_named(
 @pytest.mark.slow
 def test_command_succeeds_for_correct_file() -> None:
     script = checked.ROOT / "scripts" / "schema_files.py"
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    result = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
 def test_changes_since_revision(

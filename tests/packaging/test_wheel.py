@@ -79,7 +79,7 @@ class Environment:
     def run(self, command: str, *arguments: str, code: int = 0) -> str:
         """Run a command of the environment, and return what it has printed."""
         environ = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
-        done = subprocess.run(
+        result = subprocess.run(
             [self.bin / command, *arguments],
             cwd=self.folder,
             env=environ | {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"},
@@ -87,8 +87,8 @@ class Environment:
             text=True,
             check=False,
         )
-        assert done.returncode == code, done.stderr
-        return done.stdout + done.stderr
+        assert result.returncode == code, result.stderr
+        return result.stdout + result.stderr
 
     def distributions(self) -> set[str]:
         """Return the names of what is installed."""

@@ -172,13 +172,13 @@ async def test_pages_and_views_tell_nothing_of_hidden_rows(
     ids = [*map(key, await hide_new_rows(database))]
     pending, _, deleted, *_, reply, hidden, _, secret, shown, thread = ids
     await add_facts(database, [pending, deleted, reply, hidden])
-    asked = [thread, secret], [pending, deleted, reply, hidden, shown]
-    answers, texts = await visitor.read_all(*asked), await visitor.read_texts(asked[1])
+    requested = [thread, secret], [pending, deleted, reply, hidden, shown]
+    answers, texts = await visitor.read_all(*requested), await visitor.read_texts(requested[1])
     await write_tables(database, tables)
-    for answer, expected in zip(answers, await visitor.read_all(*asked), strict=True):
+    for answer, expected in zip(answers, await visitor.read_all(*requested), strict=True):
         assert answer == expected
     is_aware = viewer is not None and viewer.is_moderator
-    assert (texts != await visitor.read_texts(asked[1])) == is_aware
+    assert (texts != await visitor.read_texts(requested[1])) == is_aware
 
 
 @pytest.mark.parametrize("backend", DATABASES)

@@ -131,8 +131,8 @@ async def test_concurrent_requests_lose_nothing(api: Api) -> None:
         "a": {"commentCount": 32, "wordCount": 16 * 1 + 16 * 3},
         "b": {"commentCount": 16, "wordCount": 48},
     }
-    mine = await apis[1]("{ viewer { author { commentCount wordCount } } }")
-    assert mine == {"author": {"commentCount": 12, "wordCount": 4 * 1 + 8 * 3}}
+    viewer_response = await apis[1]("{ viewer { author { commentCount wordCount } } }")
+    assert viewer_response == {"author": {"commentCount": 12, "wordCount": 4 * 1 + 8 * 3}}
     assert await count_drifted(api.database) == 0
 
 

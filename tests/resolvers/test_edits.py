@@ -114,9 +114,9 @@ async def test_history_has_original_and_latest_edits(
     assert "<b>" not in rows[-1]["messageHtml"]
     async with database.read() as connection:
         access = host.discussion.access(ADA)
-        found = await views.read_history(connection, access, [key(comment), key(other)])
+        histories = await views.read_history(connection, access, [key(comment), key(other)])
         view = await views.read_comment(connection, access, key(comment))
-    assert {id: [row.number for row in rows] for id, rows in found.items()} == {
+    assert {id: [row.number for row in rows] for id, rows in histories.items()} == {
         key(comment): [3, 4, 5, 6]
     }
     assert view is not None

@@ -98,8 +98,8 @@ async def filled_host(host: Host, size: int) -> dict[str, Any]:
     comments = [Comment(message="one two", author_id=person.id) for person in people]
     thread = Thread(title="Engines", author_id=people[0].id, comments=comments)
     threads = [Thread(title=f"Engine {n}", author_id=people[n].id) for n in range(size)]
-    about = {"target": {"type": "article", "key": "1"}}
-    created = await host.ada.do("threadFor", "thread { id }", **about)
+    arguments = {"target": {"type": "article", "key": "1"}}
+    created = await host.ada.do("threadFor", "thread { id }", **arguments)
     for _ in range(size):
         await host.ada.comment(created["thread"]["id"])
 

@@ -197,8 +197,8 @@ async def test_hidden_comment_leaves_no_trace(host: Host, status: str) -> None:
     assert after == before
     for client in clients:
         for _ in range(2):
-            found = await client(BY_ID, id=hidden, ids=[first, hidden])
-            assert found == {"comment": None, "node": None, "nodes": [{"id": first}, None]}
+            data = await client(BY_ID, id=hidden, ids=[first, hidden])
+            assert data == {"comment": None, "node": None, "nodes": [{"id": first}, None]}
             for query in (FILTERED, QUEUE):
                 variables = {"t": thread, "s": [status]} if query is FILTERED else {}
                 error = await client.error(query, **variables)
@@ -219,9 +219,9 @@ async def test_hidden_comment_leaves_no_trace(host: Host, status: str) -> None:
     expected_own = [{"id": hidden, "isPublished": False, "status": "PENDING"}]
     assert pending == [[], expected_own if status == "PENDING" else [], []]
     for _ in range(3):
-        found = await host.moderator(BY_ID, id=hidden, ids=[hidden])
+        data = await host.moderator(BY_ID, id=hidden, ids=[hidden])
         node = {"id": hidden}
-        assert found == {"comment": node, "node": node, "nodes": [node]}
+        assert data == {"comment": node, "node": node, "nodes": [node]}
         listed = await host.moderator(FILTERED, t=thread, s=[status])
         nodes = [{"id": hidden, "status": status}]
         assert listed["comments"] == {"totalCount": 1, "nodes": nodes}

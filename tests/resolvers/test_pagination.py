@@ -37,7 +37,7 @@ class Expected(NamedTuple):
 
 
 def oracle(rows: Sequence[Position], which: Window) -> Expected:
-    """Sections 4.3 and 4.4 of the Relay cursor connections specification."""
+    """Return a page by sections 4.3 and 4.4 of the Relay cursor connections specification."""
     rows = sorted(rows, reverse=which.order.descending)
 
     def comes_before(one: Position, other: Position) -> bool:

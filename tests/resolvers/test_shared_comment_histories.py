@@ -30,7 +30,7 @@ from tallied.resolvers.changes import ChangedRows
 from tallied.resolvers.comment_drafts import CommentDraft
 from tallied.resolvers.comments import delete_comment, edit_comment, move_comment
 from tallied.resolvers.rows import counter_values
-from tallied.resolvers.shared_comments import Batch
+from tallied.resolvers.shared_comments import CommentBatch
 from tallied.resolvers.threads import lock_thread
 
 T = TypeVar("T")
@@ -236,10 +236,10 @@ async def read_rows(database: Database) -> dict[UUID, tuple[UUID, str]]:
 def test_answers_without_running_sums_are_found(
     with_tables: None, empty_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def sum_up(batch: Batch, comments: Any) -> Any:
+    def sum_up(batch: CommentBatch, comments: Any) -> Any:
         rows = {comment: counter_values(batch.session, comment.thread_id) for comment in comments}
         return {c: {**batch._threads[c.thread_id], **values} for c, values in rows.items()}
 
-    monkeypatch.setattr(Batch, "sum_up", sum_up)
+    monkeypatch.setattr(CommentBatch, "sum_up", sum_up)
     with pytest.raises(AssertionError, match="running sums"):
         run_machine(Batches, url=empty_url, examples=20, steps=8)

@@ -31,7 +31,7 @@ from tallied.models import Author, Reaction
 from tallied.models.base import new_id
 from tallied.resolvers.reaction_drafts import ReactionDraft, draft_addition, draft_removal
 from tallied.resolvers.reactions import ReactionChange
-from tallied.resolvers.shared_reactions import Batch
+from tallied.resolvers.shared_reactions import ReactionBatch
 
 from .test_shared_comment_histories import FAULTS, Batches, Recorder, check_message
 
@@ -200,8 +200,8 @@ def test_many_batches_end_exact(
 def test_removals_from_unread_reactions_are_found(
     with_tables: None, empty_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def read_nothing(batch: Batch, keys: Any) -> None: ...
+    async def read_nothing(batch: ReactionBatch, keys: Any) -> None: ...
 
-    monkeypatch.setattr(Batch, "_load_reactions", read_nothing)
+    monkeypatch.setattr(ReactionBatch, "_load_reactions", read_nothing)
     with pytest.raises(AssertionError):
         run_machine(ReactionBatches, url=empty_url, examples=20, steps=8)

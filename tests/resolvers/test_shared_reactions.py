@@ -111,13 +111,13 @@ async def test_batch_of_reactions_ends_exact(table: Table, statements: Any) -> N
         draft(ADA, new_id(), "+like"),
         draft(ADA, 2, "-wow"),
     ]
-    assert all(each.may_share for each in drafts)
+    assert all(item.may_share for item in drafts)
     with statements() as executed:
         results = await shared.add(*drafts)
     assert executed.verbs[4:11] == [*READ, *INSERT, *UPDATE]
     counts = [
-        each.comment["reaction_count"] if isinstance(each, ReactionChange) else type(each)
-        for each in results
+        result.comment["reaction_count"] if isinstance(result, ReactionChange) else type(result)
+        for result in results
     ]
     assert counts == [1, 2, 1, 2, 3, 1, 3, 1, 0, 2, NotFound, NotFound, UnknownReaction]
     assert shared.work.sizes == [len(drafts) - 1]

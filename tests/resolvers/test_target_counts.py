@@ -49,21 +49,21 @@ async def test_counts_are_in_order_and_hidden_ones_are_zero(host: Host, statemen
     none = (0, 0, False)
     expected = [(1, 2, True), (2, 4, True), none, none, none, none]
     planned = PlannedApi(host.database, host.discussion.rules)
-    asked = [*targets, targets[1], targets[1]]
-    counts = await host.guest(COUNTS, targets=asked)
+    requested = [*targets, targets[1], targets[1]]
+    counts = await host.guest(COUNTS, targets=requested)
     assert numbers(counts) == [*expected, expected[1], expected[1]]
-    assert [row["target"] for row in counts] == asked
+    assert [row["target"] for row in counts] == requested
     hidden, missing = counts[2:4]
     assert {**hidden, "target": None} == {**missing, "target": None}
     assert numbers(await host.moderator(COUNTS, targets=targets))[2] == (3, 6, True)
-    compiled = await planned(COUNTS, targets=asked)
-    assert compiled == await planned.by_core(COUNTS, targets=asked)
+    compiled = await planned(COUNTS, targets=requested)
+    assert compiled == await planned.by_core(COUNTS, targets=requested)
     assert compiled["data"]["counts"] == counts
     assert planned.counts.executed == 1
-    assert compiled["extensions"]["cost"]["nodes"] == len(asked)
+    assert compiled["extensions"]["cost"]["nodes"] == len(requested)
 
     access = host.discussion.access(None)
-    pairs = [(target["type"], target["key"]) for target in asked]
+    pairs = [(target["type"], target["key"]) for target in requested]
     async with host.database.read() as connection:
         rows = await views.read_counts(connection, access, pairs)
         as_host = await views.read_counts(connection, host.discussion.access_as_host(), pairs[2:3])

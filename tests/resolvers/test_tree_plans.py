@@ -66,10 +66,10 @@ def rows_of_postgresql(engine: Engine, statement: str, parameters: Any, mode: st
         ((plan,),) = connection.exec_driver_sql(explain).all()
         connection.exec_driver_sql("DEALLOCATE measured")
     parts = [*nodes(plan[0]["Plan"])]
-    scanned = [each.get("Relation Name") for each in parts if each["Node Type"] == "Seq Scan"]
+    scanned = [part.get("Relation Name") for part in parts if part["Node Type"] == "Seq Scan"]
     assert "tallied_comment" not in scanned, plan
     removed = "Rows Removed by Filter"
-    rows = ((each["Actual Rows"] + each.get(removed, 0)) * each["Actual Loops"] for each in parts)
+    rows = ((part["Actual Rows"] + part.get(removed, 0)) * part["Actual Loops"] for part in parts)
     return round(sum(rows))
 
 

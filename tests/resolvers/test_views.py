@@ -52,7 +52,7 @@ def host(database: Database) -> Host:
 
 
 async def fill(host: Host) -> list[str]:
-    """Threads with comments of everyone, some of them gone, long, edited, locked or hidden."""
+    """Add threads with comments of everyone; some are deleted, long, edited, locked or hidden."""
     engines = await host.ada.thread("Engines", "one *two*")
     comments = [
         await client.comment(engines, message)
@@ -72,8 +72,8 @@ async def fill(host: Host) -> list[str]:
     secret = await host.moderator.thread("Secret plans", "nine ten")
     locked = await host.bob.thread("Looms", "eleven")
     await host.moderator.do("lockThread", "thread { id }", threadId=locked)
-    about = {"type": "photo", "key": "7"}
-    photo = (await host.ada.do("threadFor", "thread { id }", target=about))["thread"]["id"]
+    target = {"type": "photo", "key": "7"}
+    photo = (await host.ada.do("threadFor", "thread { id }", target=target))["thread"]["id"]
     return [engines, secret, locked, photo]
 
 
@@ -86,8 +86,8 @@ def reply(row: Any, node: Mapping[str, Any]) -> None:
         elif name == "author":
             assert row.author_name == (value and value["name"])
         elif name == "target":
-            about = value and (value["type"], value["key"])
-            assert about == (row.target_type and (row.target_type, row.target_id))
+            target = value and (value["type"], value["key"])
+            assert target == (row.target_type and (row.target_type, row.target_id))
         elif value is not None and name.endswith("At"):
             assert getattr(row, column).isoformat().replace("+00:00", "Z") == value
         else:
@@ -188,8 +188,8 @@ async def test_pages_continue_by_cursors_of_api(host: Host) -> None:
 
 async def test_views_find_thread_of_object(host: Host) -> None:
     for id in ("7", "1"):
-        about = {"type": "photo", "key": id}
-        await host.moderator.do("threadFor", "thread { id }", target=about)
+        target = {"type": "photo", "key": id}
+        await host.moderator.do("threadFor", "thread { id }", target=target)
     ada, moderator = map(host.discussion.access, (ADA, MODERATOR))
     async with host.database.read() as connection:
         result = await views.read_thread_for(connection, ada, "photo", "7")

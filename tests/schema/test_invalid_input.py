@@ -130,7 +130,7 @@ async def test_missing_object_is_null_in_query(bad: Bad) -> None:
 
 
 def bad_texts(longest: int) -> list[tuple[str, str, str]]:
-    """Texts that cannot be stored, the code, and what is said of them."""
+    """Return texts that cannot be stored, the code, and the message."""
     blank = f"This is empty; write 1 to {longest} characters."
     long = f"This has {longest + 1} characters; shorten it to at most {longest}."
     nul = "This has a NUL character (U+0000), which cannot be stored; remove it."

@@ -80,20 +80,20 @@ async def test_bad_size_below_many_parents_is_one_error(bad: Bad) -> None:
 
 async def test_cursor_of_another_order_is_refused(bad: Bad) -> None:
     (edge,) = (await bad.api(THREADS, first=1))["edges"]
-    mine: str = edge["cursor"]
+    cursor: str = edge["cursor"]
     oldest_first = {"field": "LAST_COMMENT_AT", "direction": "ASC"}
     by_words = {"field": "WORD_COUNT", "direction": "DESC"}
     for field in ("after", "before"):
-        assert await bad.api(THREADS, first=1, **{field: mine}) == {"edges": []}
+        assert await bad.api(THREADS, first=1, **{field: cursor}) == {"edges": []}
         for order in (oldest_first, by_words):
             message = await bad.refused(
-                "BAD_USER_INPUT", field, THREADS, first=1, by=order, **{field: mine}
+                "BAD_USER_INPUT", field, THREADS, first=1, by=order, **{field: cursor}
             )
             assert message == (
                 f"{field} is not a cursor of this order; take one from a page with the same "
                 "orderBy, or leave it out."
             )
-    await bad.refused("BAD_USER_INPUT", "after", COMMENTS, id=bad.thread, first=1, after=mine)
+    await bad.refused("BAD_USER_INPUT", "after", COMMENTS, id=bad.thread, first=1, after=cursor)
 
 
 def cursor(*values: Any) -> str:

@@ -57,7 +57,7 @@ class Square(Board):
         for revision in revisions:
             row = rows[revision.comment_id]
             assert row.status != DELETED
-            latest = [each for each in revisions if each.comment_id == row.id][-1]
+            latest = [revision for revision in revisions if revision.comment_id == row.id][-1]
             assert latest.number == row.revision
             assert latest.message == row.message or row.placeholder
         assert not any(rows[id].status == DELETED for id in answered)

@@ -188,5 +188,5 @@ async def numbered_titles(_: AsyncSession, ids: Sequence[str]) -> Mapping[str, s
 
 
 async def titles(_: AsyncSession, ids: Sequence[str]) -> Mapping[str, str]:
-    """There is an object of every id."""
+    """Return a title for every id, as if there were an object of each."""
     return {id: f"Object {id}" for id in ids}

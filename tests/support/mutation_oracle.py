@@ -170,12 +170,12 @@ class MutationOracle:
                 finally:
                     await context.stop()
             answers.append(answer)
-        about = (print_ast(operation.document_node), operation.variables, viewer)
-        assert answers[0] == answers[1], (*about, *answers)
+        description = (print_ast(operation.document_node), operation.variables, viewer)
+        assert answers[0] == answers[1], (*description, *answers)
         self.executed += counts.executed - executed
         new = reasons(counts) - before
         self.by_core.update(new)
-        assert not is_plain or new.keys() <= ALLOWED, (*about, new)
+        assert not is_plain or new.keys() <= ALLOWED, (*description, new)
 
     async def compare_rows(self) -> None:
         """Compare all rows of the two databases."""

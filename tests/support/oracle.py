@@ -194,12 +194,12 @@ async def values(database: Database) -> Values:
         assert isinstance(operation, PreparedOperation)
         response = await service.executor.execute(operation, service.context())
         edges = response.body["data"]["threads"]["edges"]
-        children = [edge for each in edges for edge in each["node"]["comments"]["edges"]]
+        children = [edge for thread in edges for edge in thread["node"]["comments"]["edges"]]
         cursors["Thread", name, direction] = [edge["cursor"] for edge in edges]
         cursors["Comment", "CREATED_AT", direction] = [edge["cursor"] for edge in children]
         # By the name of the field, whose only order has cursors of its own.
         cursors["commentsSince", "CREATED_AT", "ASC"] = [
-            edge["cursor"] for each in edges for edge in each["node"]["commentsSince"]["edges"]
+            edge["cursor"] for thread in edges for edge in thread["node"]["commentsSince"]["edges"]
         ]
         ids["Thread"] = [edge["node"]["id"] for edge in edges]
         ids["Comment"] = [edge["node"]["id"] for edge in children]

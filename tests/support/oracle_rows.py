@@ -35,7 +35,7 @@ async def fill(database: Database, chance: random.Random) -> None:
     ]
     threads = []
     for number in range(chance.randrange(8, 16)):
-        about = {"target_type": "article", "target_id": str(number)} if number % 4 == 1 else {}
+        target = {"target_type": "article", "target_id": str(number)} if number % 4 == 1 else {}
         moment = START + timedelta(hours=number // 3, microseconds=number % 2 * 1200)
         thread = Thread(
             title=f"{chance.choice(('Thread', 'Thread', 'Secret', 'Été % ﬁ'))} {number % 3}",
@@ -44,7 +44,7 @@ async def fill(database: Database, chance: random.Random) -> None:
             locked_at=moment if number % 5 == 2 else None,
             author_id=chance.choice([None, *(author.id for author in authors)]),
             comments=[_comment(chance, authors) for _ in range(chance.choice((0, 1, 3, 5, 9)))],
-            **about,
+            **target,
         )
         threads.append(thread)
 
@@ -137,7 +137,7 @@ def _reply(chance: random.Random, comments: Sequence[Comment]) -> None:
             parent = answered
             if parent.depth == 2:  # as deep as replies may be
                 comment.in_reply_to_id = answered.id
-                parent = next(each for each in comments if each.id == answered.parent_id)
+                parent = next(comment for comment in comments if comment.id == answered.parent_id)
             comment.parent_id, comment.depth = parent.id, parent.depth + 1
             comment.root_id = parent.root_id or parent.id
     parents = {comment.parent_id for comment in comments}

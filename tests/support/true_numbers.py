@@ -133,12 +133,12 @@ def assert_numbered(rows: Rows) -> None:
 def assert_histories(rows: Rows) -> None:
     """Assert that a comment has its last revision, and a deleted one neither that nor reactions."""
     for row in rows.comments:
-        own = [each for each in rows.revisions if each.comment_id == row.id]
+        own = [revision for revision in rows.revisions if revision.comment_id == row.id]
         if row.status == DELETED:
             assert not own
             assert not row.reaction_count
         elif own:
-            latest = max(own, key=lambda each: each.number)
+            latest = max(own, key=lambda revision: revision.number)
             assert latest.number == row.revision
             assert row.placeholder or not row.message or latest.message == row.message
 

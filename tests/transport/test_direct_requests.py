@@ -70,7 +70,7 @@ async def test_direct_answer_is_that_of_the_application(
     monkeypatch.setattr(logger, "level", logging.INFO)
     monkeypatch.setattr(logger, "_cache", {})
     # Only in development, an answer tells that the first use of a document is not compiled.
-    compiled = [each for each in direct if b'"compiled":true' in each[2]] or direct
+    compiled = [request for request in direct if b'"compiled":true' in request[2]] or direct
     whole = await answer(api, request_)
     assert compiled == [whole] * len(compiled)
 

@@ -40,9 +40,9 @@ def test_counter_in_two_sets_on_one_session_class_is_refused() -> None:
     Parent, Source = pair()
     Counters(Count(Parent.n, via=Source.parent)).install(Own)
     for target in (Own, Narrower):
-        again = Counters(Count(Parent.n, via=Source.parent))
+        second = Counters(Count(Parent.n, via=Source.parent))
         with pytest.raises(CounterDeclarationError, match="by another Counters already") as caught:
-            again.install(target)
+            second.install(target)
         assert caught.value.id == "counters.E013"
 
 

@@ -73,9 +73,9 @@ def test_any_two_writers_number_exactly(
     with NumberedSession(server) as session:
         assert list(counters.verify(session.connection())) == []
         for topic in (1, 2):
-            given = list(numbers(session, topic).values())
-            assert len({*given, None}) == len(given) + 1
-            assert last(session, topic) >= max(given, default=0)
+            assigned = list(numbers(session, topic).values())
+            assert len({*assigned, None}) == len(assigned) + 1
+            assert last(session, topic) >= max(assigned, default=0)
 
 
 def insert_in_both(server: Engine, actors: Actors, first: int) -> tuple[list[str], list[int]]:

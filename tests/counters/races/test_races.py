@@ -310,8 +310,8 @@ def test_race_with_absolute_values_is_lost(
     server: Engine, actors: Actors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def absolute(self: Additive, column: Any, change: Any) -> Any:
-        again = column.table.alias()
-        read_before = select(again.c[column.name]).where(again.c.id == column.table.c.id)
+        alias = column.table.alias()
+        read_before = select(alias.c[column.name]).where(alias.c.id == column.table.c.id)
         return read_before.scalar_subquery() + change
 
     monkeypatch.setattr(Additive, "updated", absolute)

@@ -141,8 +141,8 @@ def test_process_killed_within_a_flush_changes_nothing(
     url = engine.url.render_as_string(hide_password=False)
     tests = Path(__file__).parents[2]
     command = [sys.executable, "-W", "ignore", "-c", KILLED, url, id, start]
-    done = subprocess.run(command, cwd=tests, capture_output=True, timeout=60)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    result = subprocess.run(command, cwd=tests, capture_output=True, timeout=60)
+    assert result.returncode == -signal.SIGKILL, result.stderr
     lasting.refresh(thread)
     assert_goes_on(lasting, thread, (2, 5))
 
