@@ -12,6 +12,7 @@ from sqlalchemy.orm import InstanceState, Mapper, Session, configure_mappers
 from ..declarations.copied_relation import (
     CopiedRelation,
     CopiedRelations,
+    copied_names,
     find_copied_relations,
     tracked_counters,
 )
@@ -83,9 +84,9 @@ class CounterRegistry:
         self._of_parent: dict[Mapper[Any], tuple[Counter, ...]] = {}
         self._empty: dict[Mapper[Any], dict[str, Any]] = {}
         self._chained: Chains = {}
-        self._tracked: list[Counter] = []
-        self._source_of: dict[Mapper[Any], Source | None] = {}
-        """By the class of an object, with the counters of all classes that it inherits from."""
+        self._dependencies: dict[Mapper[Any], tuple[str, ...]] = {}
+        self.source_of_class = _SourcesByClass(())
+        """By the class of an object: what it counts for, or None."""
 
     def resolve(self) -> None:
         """Configure the mappers, check the declarations, and fill the maps.
@@ -99,8 +100,9 @@ class CounterRegistry:
         by_parent: dict[Mapper[Any], list[Counter]] = {}
         chains = find_chains(sound)
         self.copied_relations = find_copied_relations(sound, chains)
-        self._tracked = tracked_counters(sound, self.copied_relations)
-        for counter in self._tracked:
+        tracked = tracked_counters(sound, self.copied_relations)
+        self.source_of_class = _SourcesByClass(tracked)
+        for counter in tracked:
             by_source.setdefault(counter.source, []).append(counter)
         for counter in sound:
             by_parent.setdefault(counter.parent, []).append(counter)
@@ -122,6 +124,7 @@ class CounterRegistry:
             mapper: {outer: inner for outer, inner in chained.items() if not outer.is_copy}
             for mapper, chained in chains.items()
         }
+        self._dependencies = {mapper: self._find_dependencies(mapper) for mapper in by_parent}
         self.cascades = Cascades(self.sources.values())
         self.deletion_lock_order = DeletionLockOrder(self.sources.values())
         self.partners = find_partners(self.declared)
@@ -169,6 +172,16 @@ class CounterRegistry:
         """Return the counters that are computed from counters of `parent`, with the inner ones."""
         return self._chained.get(parent, {})
 
+    def dependencies_on(self, parent: Mapper[Any]) -> tuple[str, ...]:
+        """Return the attributes of `parent` that chains and copies go on with."""
+        return self._dependencies[parent]
+
+    def _find_dependencies(self, parent: Mapper[Any]) -> tuple[str, ...]:
+        names = {name for outer in self.chained(parent) for name in outer.tracked}
+        if not self.counters_of(parent):  # of rows that others copy something of
+            names |= copied_names(self.copied_relations[parent])
+        return tuple(sorted(names))
+
     def all_copied_relations(self) -> list[CopiedRelation]:
         """Return every link, whatever it points to."""
         return [relation for relations in self.copied_relations.values() for relation in relations]
@@ -188,10 +201,16 @@ class CounterRegistry:
 
     def source_of(self, state: InstanceState[Any]) -> Source | None:
         """Return what an object counts for; None if it counts for nothing."""
-        mapper = state.mapper
-        try:
-            return self._source_of[mapper]
-        except KeyError:
-            counters = [c for c in self._tracked if counts_as(mapper, c.source)]
-            source = self._source_of[mapper] = Source(mapper, counters) if counters else None
-            return source
+        return self.source_of_class[state.mapper]
+
+
+class _SourcesByClass(dict[Mapper[Any], Source | None]):
+    """The sources of classes, each with the counters of all classes that it inherits from."""
+
+    def __init__(self, counters: Iterable[Counter]) -> None:
+        self._counters = tuple(counters)
+
+    def __missing__(self, mapper: Mapper[Any]) -> Source | None:
+        counters = [c for c in self._counters if counts_as(mapper, c.source)]
+        source = self[mapper] = Source(mapper, counters) if counters else None
+        return source

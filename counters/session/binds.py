@@ -40,7 +40,7 @@ def write_connection(session: Session, mapper: Mapper[Any], partners: Partners) 
             f"{mapper.class_.__name__} is counted, and {type(session).__name__} chooses a "
             f"database for each row: use a plain Session for each shard."
         )
-    bind = _only_bind(session)
+    bind = only_bind(session)
     if bind is not None:
         return session.connection(bind_arguments={"bind": bind})
     bind = write_bind(session, mapper)
@@ -53,8 +53,10 @@ def write_connection(session: Session, mapper: Mapper[Any], partners: Partners) 
     return session.connection(bind_arguments={"bind": bind})
 
 
-def _only_bind(session: Session) -> Engine | Connection | None:
+def only_bind(session: Session) -> Engine | Connection | None:
     """Return the bind of a session that writes everything to it, without a search; else None."""
+    if session.connection_callable is not None:
+        return None
     if getattr(session.get_bind, "__func__", None) is not Session.get_bind:
         return None
     # SQLAlchemy 2.0 does not tell; its sessions are searched.

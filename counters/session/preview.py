@@ -44,20 +44,19 @@ def listen(registry: CounterRegistry, source: Mapper[Any], counters: Iterable[Co
 def _listen_to(
     registry: CounterRegistry, attribute: Any, name: str, counters: list[Counter]
 ) -> None:
-    relationships = tuple({counter.relationship.key for counter in counters})
+    relationships = frozenset(counter.relationship.key for counter in counters)
     groups = by_relationship(counters)
     by_object = name in relationships
 
     def on_set(
         state: InstanceState[Any], value: Any, old: Any, initiator: Any, key: Any = None
     ) -> Any:
-        if not by_object and _finds_no_parent(state):
-            loaded = state.dict
-            for relationship in relationships:
-                if relationship in loaded:
-                    break
-            else:
-                return value  # It names its parent by a key, of which there is no object.
+        if (
+            not by_object
+            and (state.session_id is None or _has_nothing_loaded(state))
+            and relationships.isdisjoint(state.dict)
+        ):
+            return value  # It names its parent by a key, of which there is no object.
         for group in groups:
             show(registry, group, state, {name: value})
         return value
@@ -71,10 +70,8 @@ def _listen_to(
     event.listen(attribute, "remove", on_remove, propagate=True, **as_is)
 
 
-def _finds_no_parent(state: InstanceState[Any]) -> bool:
-    """Return whether an object has no session yet, or one in which nothing is loaded."""
-    if state.session_id is None:
-        return True
+def _has_nothing_loaded(state: InstanceState[Any]) -> bool:
+    """Return whether an object is in a session in which nothing is loaded."""
     session = state.session
     return session is not None and not session.identity_map
 

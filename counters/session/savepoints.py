@@ -7,6 +7,8 @@ from typing import Any
 from sqlalchemy.orm import InstanceState, Mapper, Session, SessionTransaction
 from sqlalchemy.orm.attributes import instance_state, set_committed_value
 
+from ..declarations.counter import Counter
+from ..declarations.dependent_columns import generated_names, read_names
 from ..declarations.mapped_rows import Key
 
 ABSENT = object()
@@ -29,8 +31,8 @@ class Savepoint:
         self.transaction = transaction
         self.before: Values = {}
         """The counters that memory showed before they were first replaced."""
-        self.written: dict[tuple[Mapper[Any], Key], tuple[str, ...]] = {}
-        """The rows that were written, whose object may have been loaded only afterwards."""
+        self.written: dict[tuple[Mapper[Any], Key], tuple[Counter, ...]] = {}
+        """The counters of written rows, whose object may have been loaded only afterwards."""
         self.unloaded: set[Any] = set()
         """The identities of those that were written before their object was loaded.
 
@@ -57,7 +59,8 @@ class Savepoint:
                     session.expire(obj, [key])
                 elif state.key is None:  # new again
                     forget(state, key)
-        for (mapper, row), names in self.written.items():
+        for (mapper, row), counters in self.written.items():
             obj = session.identity_map.get(mapper.identity_key_from_primary_key(row))
             if obj is not None and instance_state(obj) not in self.before:
-                session.expire(obj, names)
+                computed = generated_names(mapper, counters) + read_names(mapper, mapper, counters)
+                session.expire(obj, [*(counter.key for counter in counters), *computed])

@@ -6,7 +6,7 @@ process or on a pooled connection.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from weakref import ref
 
@@ -14,6 +14,7 @@ from sqlalchemy.orm import InstanceState, Mapper, Session, SessionTransaction
 from sqlalchemy.orm.attributes import flag_dirty, set_committed_value
 
 from ..declarations.copied_relation import CopiedRelation
+from ..declarations.counter import Counter
 from ..declarations.mapped_rows import Key
 from ..registry.counter_registry import CounterRegistry
 from .locked_rows import LastNumbers, LockedRows
@@ -71,15 +72,16 @@ class SessionState:
             state.dict.update(values)
 
     def record_written(
-        self, mapper: Mapper[Any], key: Key, values: Mapping[str, Any], also: Sequence[str] = ()
+        self,
+        mapper: Mapper[Any],
+        key: Key,
+        values: Mapping[str, Any],
+        counters: tuple[Counter, ...],
     ) -> None:
-        """Record that a flush has written `values` to a parent's row.
-
-        :param also: the attributes that the database computes from them.
-        """
+        """Record that a flush has written `values` of `counters` to a parent's row."""
         self.returned[mapper, key] = values
         if self._savepoints:
-            self._savepoints[-1].written[mapper, key] = (*values, *also)
+            self._savepoints[-1].written[mapper, key] = counters
 
     def record_unloaded(self, identity: Any) -> None:
         """Record that a flush has written a row without a loaded object."""

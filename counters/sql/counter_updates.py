@@ -8,7 +8,7 @@ parents in the order of their keys, so that two units never deadlock over parent
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any
@@ -61,7 +61,7 @@ MAX_CACHED = 512
 def write(
     connection: Connection,
     mapper: Mapper[Any],
-    counters: Sequence[Counter],
+    counters: tuple[Counter, ...],
     changes: dict[Key, Change],
     also: tuple[str, ...] = (),
 ) -> dict[Key, Answer]:
@@ -70,8 +70,7 @@ def write(
     :param also: further attributes of the parents to answer with, beside what the database
         generates from the counters.
     """
-    generated = generated_names(mapper, tuple(counters))
-    names = tuple(dict.fromkeys([*[c.key for c in counters], *also, *generated]))
+    names = _answered_names(mapper, counters, also)
     if len(changes) == 1:
         ((key, change),) = changes.items()
         answers = _write_one(connection, mapper, counters, key, change, names)
@@ -80,8 +79,17 @@ def write(
     doubtful = [change for change in changes.values() if change.removed_extreme or change.recounted]
     for counter in counters if doubtful else ():
         if any(counter in c.removed_extreme or c.is_recounted(counter) for c in doubtful):
-            _look_up(connection, mapper, counter, generated, changes, answers)
+            _look_up(connection, mapper, counter, counters, changes, answers)
     return answers
+
+
+@lru_cache(maxsize=256)
+def _answered_names(
+    mapper: Mapper[Any], counters: tuple[Counter, ...], also: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return the attributes that the statements answer with."""
+    generated = generated_names(mapper, counters)
+    return tuple(dict.fromkeys([*[c.key for c in counters], *also, *generated]))
 
 
 def _write_one(
@@ -93,13 +101,11 @@ def _write_one(
     names: tuple[str, ...],
 ) -> dict[Key, Answer]:
     """Write one parent, the usual case, and so the one that is optimised."""
-    changed = _changed(change)
-    affected = tuple([counter for counter in counters if counter in changed])
-    statement, parts, deltas = _update_one(mapper, names, affected)
-    parameters = dict(zip(parts, key, strict=True))
-    for name, counter in zip(deltas, affected, strict=True):
-        (parameters[name],) = _amounts(counter, [change])
-    rows = statement.fetch(connection, parameters)
+    amounts = _amounts(change)
+    affected = tuple([counter for counter in counters if counter in amounts])
+    statement, parameters = _update_one(mapper, names, affected)
+    values = (*key, *[amounts[counter] for counter in affected])
+    rows = statement.fetch(connection, dict(zip(parameters, values, strict=True)))
     return {key: dict(zip(names, rows[0], strict=True))} if rows else {}
 
 
@@ -110,16 +116,18 @@ def _write_many(
     changes: dict[Key, Change],
     names: tuple[str, ...],
 ) -> dict[Key, Answer]:
-    changed = set[Any]().union(*map(_changed, changes.values()))
+    amounts = {key: _amounts(change) for key, change in changes.items()}
+    changed = set[Any]().union(*amounts.values())
     affected = tuple(counter for counter in counters if counter in changed)
     lock = connection.dialect.name != "sqlite"  # which locks the whole database
     width = len(mapper.primary_key)
     answers: dict[Key, Answer] = {}
     for keys in chunks(_in_order(mapper, changes), 2 * width + len(affected)):
         keep = len(keys) <= MAX_CACHED
-        listed = [changes[key] for key in keys]
         columns: list[Sequence[Any]] = [*zip(*keys, strict=True)]
-        columns += [_amounts(counter, listed) for counter in affected]
+        for counter in affected:
+            none = 0 if isinstance(counter, Additive) else None
+            columns.append([amounts[key].get(counter, none) for key in keys])
         values = zip(*columns, strict=True)
         build = _update_many if keep else _update_many.__wrapped__
         size = 1 << (len(keys) - 1).bit_length() if keep else len(keys)
@@ -135,17 +143,10 @@ def _write_many(
     return answers
 
 
-def _changed(change: Change) -> set[Any]:
-    """Return the counters that the UPDATE changes; removed extremes are looked up after it."""
-    added = {counter for counter, amount in change.added.items() if amount}
-    return added | change.new_extreme.keys()
-
-
-def _amounts(counter: Any, changes: Iterable[Change]) -> list[Any]:
-    """Return what the changes of parents change a counter by."""
-    if isinstance(counter, Additive):
-        return [change.added.get(counter, 0) for change in changes]
-    return [change.new_extreme.get(counter) for change in changes]
+def _amounts(change: Change) -> dict[Any, Any]:
+    """Return what the UPDATE changes counters by; removed extremes are looked up after it."""
+    added = {counter: amount for counter, amount in change.added.items() if amount}
+    return added | change.new_extreme
 
 
 def _in_order(mapper: Mapper[Any], changes: dict[Key, Change]) -> list[Key]:
@@ -184,8 +185,8 @@ def _set_clause(
 @lru_cache(maxsize=256)
 def _update_one(
     mapper: Mapper[Any], names: tuple[str, ...], affected: tuple[Counter, ...]
-) -> tuple[DriverStatement, list[str], list[str]]:
-    """Return the statement, and the names of its parameters for the key and the deltas."""
+) -> tuple[DriverStatement, list[str]]:
+    """Return the statement, and the names of its parameters: for the key, and for the deltas."""
     parents = plain_table(mapper, names)
     keys = key_columns(parents, mapper)
     deltas = [
@@ -199,7 +200,7 @@ def _update_one(
         .values(_set_clause(parents, mapper, affected, deltas, has_values=True))
         .returning(*(stored_column(parents, mapper, name) for name in names))
     )
-    return DriverStatement(statement), [p.key for p in parts], [delta.key for delta in deltas]
+    return DriverStatement(statement), [parameter.key for parameter in [*parts, *deltas]]
 
 
 @lru_cache(maxsize=256)
@@ -267,7 +268,7 @@ def _look_up(
     connection: Connection,
     mapper: Mapper[Any],
     counter: Counter,
-    generated: tuple[str, ...],
+    counters: tuple[Counter, ...],
     changes: dict[Key, Change],
     answers: dict[Key, Answer],
 ) -> None:
@@ -277,6 +278,7 @@ def _look_up(
         for key, answer in answers.items()
         if counter.must_look_up(changes[key], answer[counter.key])
     ]
+    generated = generated_names(mapper, counters)
     statement = _look_up_again(mapper, counter, generated)
     width = len(mapper.primary_key)
     for batch in chunks(keys, 2 * width):

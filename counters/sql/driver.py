@@ -28,9 +28,6 @@ DRIVERS = frozenset({"aiosqlite", "asyncpg", "psycopg", "pysqlite"})
 _TEXTS = "_tallied_texts"
 _MISSING: Any = object()
 
-_OBSERVED = ("before_cursor_execute", "after_cursor_execute", "before_execute", "after_execute")
-_REPLACED = ("do_execute", "do_execute_no_params")
-
 
 class DriverStatement:
     """A statement with named parameters, compiled once for each dialect."""
@@ -126,20 +123,24 @@ def is_plain(connection: Connection) -> bool:
 
 def is_observed(connection: Connection) -> bool:
     """Return whether anybody but a driver that is known has to do with texts on `connection`."""
-    dialect = connection.dialect
-    is_replaced = dialect._has_events and _has_listeners(dialect, _REPLACED)
-    if dialect.driver not in DRIVERS or connection._echo or is_replaced:
+    dialect: Any = connection.dialect
+    if dialect.driver not in DRIVERS or connection._echo:
         return True
-    if connection._has_events:
-        return _has_listeners(connection, _OBSERVED)
-    # The engine's: those of a connection are joined anew for each, which takes longer.
-    engine = connection.engine
-    return engine._has_events and _has_listeners(engine, _OBSERVED)
-
-
-def _has_listeners(target: Any, names: tuple[str, ...]) -> bool:
-    dispatch = target.dispatch
-    return any(getattr(dispatch, name) for name in names)
+    if dialect._has_events and (
+        dialect.dispatch.do_execute or dialect.dispatch.do_execute_no_params
+    ):
+        return True
+    # The engine's where it can be: those of a connection are joined anew for each.
+    target: Any = connection if connection._has_events else connection.engine
+    if not target._has_events:
+        return False
+    listeners = target.dispatch
+    return bool(
+        listeners.before_cursor_execute
+        or listeners.after_cursor_execute
+        or listeners.before_execute
+        or listeners.after_execute
+    )
 
 
 def execute(connection: Connection, text: str, arguments: Any = ()) -> Sequence[Row]:

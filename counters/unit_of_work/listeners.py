@@ -64,9 +64,12 @@ def _watch_deletions(registry: CounterRegistry, mapper: Mapper[Any]) -> None:
 
 def _listen_to_source(registry: CounterRegistry, root: Mapper[Any]) -> None:
     def on(name: str, step: Callable[[Flush, Source, InstanceState[Any]], None]) -> None:
-        def listener(mapper: object, connection: object, state: InstanceState[Any]) -> None:
-            if source := registry.source_of(state):
-                if (flush := _flush_of(registry, state)) is not None:
+        def listener(
+            mapper: Mapper[Any], connection: Connection, state: InstanceState[Any]
+        ) -> None:
+            if source := registry.source_of_class[mapper]:
+                if flush := _flush_of(registry, state):
+                    flush.row_connection = connection
                     step(flush, source, state)
                 elif not name.endswith("update") or state.key is None or source.changed(state):
                     refuse_row(registry, state)
@@ -179,7 +182,7 @@ def make_session_listeners(registry: CounterRegistry) -> SessionListeners:
     """Return what is to listen to the sessions that `registry` is installed on."""
 
     def on_add(session: Session, state: InstanceState[Any]) -> None:
-        if source := registry.source_of(state):
+        if source := registry.source_of_class[state.mapper]:
             if session.identity_map:  # else no parent is loaded
                 preview.show_added(registry, source.previewed_groups, state)
             if source.has_copied_relation:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Connection
@@ -15,13 +16,13 @@ from sqlalchemy.orm import InstanceState, Mapper, Session
 from sqlalchemy.orm.attributes import instance_state
 
 from ..declarations.change import Change
-from ..declarations.copied_relation import CopiedRelation, copied_names, record_difference
+from ..declarations.copied_relation import CopiedRelation, record_difference
 from ..declarations.counter import Counter
 from ..declarations.dependent_columns import generated_names, read_names
 from ..declarations.mapped_rows import Key, RowValues
 from ..registry.counter_registry import CounterRegistry
 from ..registry.source import Source
-from ..session.binds import write_connection
+from ..session.binds import only_bind, write_connection
 from ..session.state import SessionState
 from ..sql.copies import Answers, lock_copies, refresh_copies
 from ..sql.counter_updates import write
@@ -47,19 +48,35 @@ class PendingChanges:
         """
         self.is_shared = False
         """Whether it is of a statement whose listeners have executed others that are counted."""
+        self.row_connection: Connection | None = None
+        """The connection that the last rows were written on."""
+        self._connection: Connection | None = None
+        """The connection of a session that writes everything to one database."""
         self.inserted_states: dict[tuple[Mapper[Any], Key], InstanceState[Any]] = {}
         """Parents that were inserted, which the session's identity map does not know yet."""
         self._changes: dict[Mapper[Any], dict[Key, Change]] = defaultdict(
             lambda: defaultdict(Change)
         )
-        self.numbers = Numbers(registry, session_state, session)
         self._unread: dict[Source, dict[Key, RowValues | None]] = defaultdict(dict)
         self._stale: dict[tuple[Mapper[Any], Mapper[Any]], dict[Key, InstanceState[Any]]] = {}
         """Objects that show what is to be read, by their class and the one with the counters."""
 
+    @cached_property
+    def numbers(self) -> Numbers:
+        """The numbers that the rows take."""
+        return Numbers(self.registry, self.session_state, self.session)
+
     def connection(self, mapper: Mapper[Any]) -> Connection:
         """Return the session's own connection; executing on it cannot re-enter the flush."""
-        return write_connection(self.session, mapper, self.registry.partners)
+        connection = self._connection
+        if connection is None:
+            has_one_bind = only_bind(self.session) is not None
+            connection = self.row_connection if has_one_bind else None
+            if connection is None:
+                connection = write_connection(self.session, mapper, self.registry.partners)
+            if has_one_bind:
+                self._connection = connection
+        return connection
 
     def count(self, source: Source, old: RowValues | None, new: RowValues | None) -> None:
         """Enter that a row of `source` has changed from `old` to `new`; None is no row."""
@@ -101,7 +118,7 @@ class PendingChanges:
             missing = rows.keys() - stored_rows.keys()
             if missing and source.self_references:
                 self.deleted_parents.update((source.mapper.base_mapper, key) for key in missing)
-        for source, key, old, new in self.numbers.store():
+        for source, key, old, new in self.numbers.store() if self.registry.numbers else ():
             self.count(source, old, new)
             self._show_numbers(source, key, new)
         for mapper in self.registry.parents:
@@ -138,10 +155,8 @@ class PendingChanges:
     def _write(self, mapper: Mapper[Any], changes: dict[Key, Change]) -> None:
         counters = self.registry.counters_of(mapper)
         chained = self.registry.chained(mapper)
-        names = {name for outer in chained for name in outer.tracked}
-        if not counters:  # of rows that others copy something of
-            names |= copied_names(self.registry.copied_relations[mapper])
-        answers = write(self.connection(mapper), mapper, counters, changes, tuple(sorted(names)))
+        also = self.registry.dependencies_on(mapper)
+        answers = write(self.connection(mapper), mapper, counters, changes, also)
         for key, answer in answers.items():
             for outer, inner in chained.items():
                 self.pass_on(outer, inner, changes[key], answer)
@@ -190,10 +205,7 @@ class PendingChanges:
         """
         counters = self.registry.counters_of(mapper)
         values = {counter.key: answer[counter.key] for counter in counters}
-        generated = generated_names(mapper, counters)
-        self.session_state.record_written(
-            mapper, key, values, (*generated, *read_names(mapper, mapper, counters))
-        )
+        self.session_state.record_written(mapper, key, values, counters)
         state = self.inserted_states.get((mapper, key))
         if state is None:
             identity = mapper.identity_key_from_primary_key(key)
@@ -208,7 +220,7 @@ class PendingChanges:
             self._stale.setdefault((state.mapper, mapper), {})[key] = state
         for name, value in values.items():
             self.session_state.show(state, name, value)
-        for name in generated:
+        for name in generated_names(mapper, counters):
             if name in state.dict:
                 self.session_state.show(state, name, answer[name])
 
