@@ -7,6 +7,7 @@ changes of parents.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -214,6 +215,11 @@ class Counter:
     def increment(self, change: Change, value: Any) -> None:
         """Enter into `change` that a row with `value` was added."""
         raise NotImplementedError
+
+    def add_rows(self, change: Change, rows: Sequence[RowValues]) -> None:
+        """Enter into `change` that `rows` were added, which all count."""
+        for row in rows:
+            self.increment(change, self.value(row))
 
     def decrement(self, change: Change, value: Any) -> None:
         """Enter into `change` that a row with `value` was removed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from operator import ge, gt, le, lt
 from typing import Any, ClassVar
 
@@ -55,6 +56,9 @@ class Count(Additive):
     def value(self, row: RowValues) -> int:
         return 1
 
+    def add_rows(self, change: Change, rows: Sequence[RowValues]) -> None:
+        change.added[self] += len(rows)
+
     def aggregate(self) -> Any:
         return func.count()
 
@@ -85,6 +89,14 @@ class Sum(CounterOfColumn, Additive):
         value = row[self.of.key]
         return 0 if value is None else value
 
+    def add_rows(self, change: Change, rows: Sequence[RowValues]) -> None:
+        key = self.of.key
+        values = [row[key] for row in rows]
+        if {int}.issuperset(map(type, values)):
+            change.added[self] += sum(values)
+        else:
+            super().add_rows(change, rows)
+
     def increment(self, change: Change, value: Any) -> None:
         if type(value) is int or is_finite(value):
             change.added[self] += value
@@ -108,6 +120,7 @@ class Extreme(CounterOfColumn):
     falls back is that one parent looked up again, under its lock.
     """
 
+    most_extreme: ClassVar[Any]
     is_more_extreme: ClassVar[Any]
     is_at_least: ClassVar[Any]
     function: ClassVar[Any]
@@ -127,6 +140,12 @@ class Extreme(CounterOfColumn):
     def increment(self, change: Change, value: Any) -> None:
         if value is not None:
             change.new_extreme[self] = self.best(change.new_extreme.get(self), value)
+
+    def add_rows(self, change: Change, rows: Sequence[RowValues]) -> None:
+        key = self.of.key
+        values = [value for row in rows if (value := row[key]) is not None]
+        if values:
+            self.increment(change, self.most_extreme(values, key=comparable))
 
     def decrement(self, change: Change, value: Any) -> None:
         if value is not None:
@@ -167,6 +186,7 @@ class Extreme(CounterOfColumn):
 class Max(Extreme):
     """The greatest value of a column of the sources."""
 
+    most_extreme = max
     is_more_extreme = gt
     is_at_least = ge
     function = func.max
@@ -175,6 +195,7 @@ class Max(Extreme):
 class Min(Extreme):
     """The smallest value of a column of the sources."""
 
+    most_extreme = min
     is_more_extreme = lt
     is_at_least = le
     function = func.min

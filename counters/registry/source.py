@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, TypeAlias
 
 from sqlalchemy import Dialect, FetchedValue
 from sqlalchemy.orm import InstanceState, Mapper
+from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE
 
 from ..declarations.copied_relation import ColumnTracker, ForeignKeyTracker, InternalCounter
 from ..declarations.counter import Counter
@@ -16,20 +17,27 @@ from ..declarations.mapped_rows import column_of
 from ..declarations.number import Number
 from ..sql.tree_locks import SelfReference
 
+Names: TypeAlias = frozenset[str]
+DialectOf: TypeAlias = Callable[[Mapper[Any]], Dialect]
+"""Returns the dialect of the database that holds the rows of a class."""
+
 
 class Source:
     """A class whose rows are counted, and the counters that they count for."""
 
     def __init__(self, mapper: Mapper[Any], counters: Iterable[Counter]) -> None:
         self.mapper = mapper
+        self.name = str(mapper)
         self.counters = tuple(counters)
         self.groups = by_relationship(self.counters)
-        self.condition_readers = tuple(map(_condition_reader, self.groups))
-        """Of each group, what reads the values that its conditions look at."""
+        self.group_readers = tuple(map(_group_reader, self.groups))
+        """Of each group, what reads the key of the parent and what its conditions look at."""
         self.names = tuple(sorted(frozenset().union(*(c.tracked for c in self.counters))))
         self.relationships = tuple(
             {c.relationship.key: None for c in self.counters if not isinstance(c, ColumnTracker)}
         )
+        self._tracked = frozenset(self.names)
+        self._touching = self._tracked.union(self.relationships)
         self.numbers = tuple(c for c in self.counters if isinstance(c, Number))
         self.previewed = tuple(c for c in self.counters if not isinstance(c, InternalCounter))
         """The counters that a change of an object shows in."""
@@ -54,22 +62,28 @@ class Source:
         types = {name: column_of(mapper, name).type for name in self.names}
         self._types = {name: (type_, plain_kind(type_)) for name, type_ in types.items()}
 
-    def changed(self, state: InstanceState[Any]) -> set[str]:
-        """Return the tracked attributes of `state` that the flush writes."""
-        changed = {name for name in self.names if _has_changed(state, name)}
+    def changed(self, state: InstanceState[Any], known: Names = frozenset()) -> Names:
+        """Return the tracked attributes of `state` that the flush writes.
+
+        :param known: those of which that has been seen before.
+        """
+        changed = known.union(_changed(state, self._tracked - known))
         return changed | self.implicit if state.modified else changed
 
-    def is_touched(self, state: InstanceState[Any], names: Iterable[str] = ()) -> bool:
+    def is_touched(self, state: InstanceState[Any], names: Names | None = None) -> bool:
         """Return whether the flush may change what the row of `state` counts for.
 
         :param names: the attributes that matter; all that are tracked if there are none.
         """
-        return bool(self.implicit and state.modified) or any(
-            _has_changed(state, name) for name in names or self.names + self.relationships
-        )
+        if self.implicit and state.modified:
+            return True
+        return any(_changed(state, names or self._touching))
 
     def written_values(
-        self, state: InstanceState[Any], names: Iterable[str], dialect: Callable[[], Dialect]
+        self,
+        state: InstanceState[Any],
+        names: Iterable[str],
+        dialect_of: DialectOf,
     ) -> dict[str, Any] | None:
         """Return the values of `names` as they were just written to the row.
 
@@ -78,10 +92,10 @@ class Source:
         """
         if self._by_trigger_on_update and not self._by_trigger_on_update.isdisjoint(names):
             return None
-        return self._values(state.dict, names, dialect, frozenset())
+        return self._values(state.dict, names, dialect_of, frozenset())
 
     def inserted_values(
-        self, state: InstanceState[Any], dialect: Callable[[], Dialect]
+        self, state: InstanceState[Any], dialect_of: DialectOf
     ) -> dict[str, Any] | None:
         """Return all tracked values of a row that was just inserted; see :meth:`written_values`.
 
@@ -93,13 +107,13 @@ class Source:
         unset = self._null_if_unset
         if unset and state.expired_attributes:
             unset -= state.expired_attributes
-        return self._values(state.dict, self.names, dialect, unset)
+        return self._values(state.dict, self.names, dialect_of, unset)
 
     def _values(
         self,
         memory: Mapping[str, Any],
         names: Iterable[str],
-        dialect: Callable[[], Dialect],
+        dialect_of: DialectOf,
         null_if_unset: frozenset[str],
     ) -> dict[str, Any] | None:
         values: dict[str, Any] = {}
@@ -112,16 +126,16 @@ class Source:
             value = values[name] = memory[name]
             type_, kind = self._types[name]
             is_plain = value is None or type(value) is kind
-            if not is_plain and not is_exact(type_, value, dialect()):
+            if not is_plain and not is_exact(type_, value, dialect_of(self.mapper)):
                 return None
         return values
 
 
-def _condition_reader(counters: Iterable[Counter]) -> Callable[[Mapping[str, Any]], Any]:
-    """Return a function that returns the values of a row on which conditions depend."""
+def _group_reader(counters: Sequence[Counter]) -> Callable[[Mapping[str, Any]], Any]:
+    """Return a function that returns the values of a row on which it depends what it counts for."""
     predicates = (counter.predicate for counter in counters)
     names = set().union(*(predicate.names for predicate in predicates if predicate is not None))
-    return itemgetter(*sorted(names)) if names else lambda row: None
+    return itemgetter(*counters[0].foreign_key, *sorted(names))
 
 
 def _is_within(mapper: Mapper[Any], counter: Counter) -> bool:
@@ -129,9 +143,11 @@ def _is_within(mapper: Mapper[Any], counter: Counter) -> bool:
     return list(mapper.tables) == list(counter.parent.tables) == [mapper.local_table]
 
 
-def _has_changed(state: InstanceState[Any], name: str) -> bool:
-    # Asked first, since a history takes its time, and what has none is not in there.
-    return name in state.committed_state and state.attrs[name].history.has_changes()
+def _changed(state: InstanceState[Any], names: Names) -> Iterator[str]:
+    # A history takes its time, and what has none is not in there.
+    for name in names.intersection(state.committed_state):
+        if state.get_history(name, PASSIVE_NO_INITIALIZE).has_changes():
+            yield name
 
 
 def _changes_by_itself(column: Any) -> bool:

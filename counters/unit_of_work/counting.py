@@ -3,48 +3,49 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy.orm import Mapper
 
 from ..declarations.change import Change
-from ..declarations.counter import Counter
 from ..declarations.mapped_rows import Key, RowValues
 from ..registry.source import Groups, Source
 
 
 class NewRows:
-    """Counts the new rows of a flush, as :func:`count_row` does, in less time.
+    """The new rows of a flush, which are counted together, as :func:`count_row` counts each.
 
-    Of rows that have the same values in all that conditions look at, one is tried.
+    Of the rows of one parent that have the same values in all that conditions look at, one is
+    tried.
     """
 
-    def __init__(self, changes: Mapping[Mapper[Any], dict[Key, Change]]) -> None:
-        self._changes = changes
-        self._tried: dict[Sequence[Counter], dict[Any, list[Counter]]] = defaultdict(dict)
+    def __init__(self) -> None:
+        self._rows: dict[Source, list[dict[Any, list[RowValues]]]] = {}
 
-    def count(self, source: Source, new: RowValues) -> None:
-        """Enter a new row of a source into the changes."""
-        for counters, read in zip(source.groups, source.condition_readers, strict=True):
-            first = counters[0]
-            key = first.named_parent(new)
-            if key is None:
-                continue
-            change = self._changes[first.parent][key]
-            for counter in self._counting(counters, read(new), new):
-                counter.increment(change, counter.value(new))
+    def add(self, source: Source, new: RowValues) -> None:
+        """Add a new row of a source."""
+        groups = self._rows.get(source)
+        if groups is None:
+            groups = self._rows[source] = [defaultdict(list) for _ in source.groups]
+        for rows, read in zip(groups, source.group_readers, strict=True):
+            try:
+                rows[read(new)].append(new)
+            except TypeError:  # A value of a host's type may have no hash.
+                rows[NewRows, id(new)].append(new)
 
-    def _counting(self, counters: Sequence[Counter], values: Any, new: RowValues) -> list[Counter]:
-        """Return those counters whose condition a new row meets."""
-        tried = self._tried[counters]
-        try:
-            return tried[values]
-        except (KeyError, TypeError) as error:
-            counting = [counter for counter in counters if counter.counts(new)]
-            if isinstance(error, KeyError):  # A value of a host's type may have no hash.
-                tried[values] = counting
-            return counting
+    def count(self, changes: Mapping[Mapper[Any], dict[Key, Change]]) -> None:
+        """Enter the rows into `changes`."""
+        for source, groups in self._rows.items():
+            for counters, rows in zip(source.groups, groups, strict=True):
+                parents = changes[counters[0].parent]
+                for alike in rows.values():
+                    key = counters[0].named_parent(alike[0])
+                    if key is None:
+                        continue
+                    for counter in counters:
+                        if counter.counts(alike[0]):
+                            counter.add_rows(parents[key], alike)
 
 
 def count_row(

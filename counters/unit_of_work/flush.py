@@ -21,8 +21,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from functools import partial
 from itertools import starmap
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Dialect
@@ -68,14 +68,14 @@ class Flush(PendingChanges):
         self._locked: dict[tuple[Source, Key], RowValues | None] = {}
         self._read: list[tuple[Source, InstanceState[Any], RowValues | None]] = []
         """The objects to edit or delete, each with its row under its lock."""
-        self._changed: dict[InstanceState[Any], set[str]] = {}
+        self._changed: dict[InstanceState[Any], frozenset[str]] = {}
         self._inserted_parents: list[
             tuple[Mapper[Any], InstanceState[Any], dict[Counter, Any]]
         ] = []
         self._contributions: dict[tuple[Counter, Any], list[Any]] | None = None
         self._reached: set[Mapper[Any]] = set()
         self._dialects: dict[Mapper[Any], Dialect] = {}
-        self._new_rows = NewRows(self._changes)
+        self._new_rows = NewRows()
         self.deletions = Deletions()
 
     def dialect(self, mapper: Mapper[Any]) -> Dialect:
@@ -137,7 +137,7 @@ class Flush(PendingChanges):
         for source, state in edited + deleted:
             states[source].append(state)
         gone = {state for _, state in deleted}
-        in_order = sorted(states, key=lambda source_: str(source_.mapper))
+        in_order = sorted(states, key=attrgetter("name"))
         for source in in_order:
             if not source.has_copied_relation:
                 self._lock_rows(source, states[source], gone)
@@ -182,14 +182,13 @@ class Flush(PendingChanges):
 
     def inserted(self, source: Source, state: InstanceState[Any]) -> None:
         """Count a row that was inserted."""
-        new = source.inserted_values(state, partial(self.dialect, source.mapper))
+        new = source.inserted_values(state, self.dialect)
         if source.numbers and is_unnumbered(source, None, new):
             self.inserted_states[source.mapper, key_of(source.mapper, state)] = state
-            self._count_inserted(source, state, new)
         elif new is not None and not self._locked and not self._unread:
-            self._new_rows.count(source, new)
-        else:
-            self._count_inserted(source, state, new)
+            self._new_rows.add(source, new)
+            return
+        self._count_inserted(source, state, new)
 
     def _count_inserted(
         self, source: Source, state: InstanceState[Any], new: RowValues | None
@@ -211,11 +210,11 @@ class Flush(PendingChanges):
         replaced by what the database made of it.
         """
         if state.key is None:  # SQLAlchemy has turned a DELETE and an INSERT into one UPDATE
-            dialect = partial(self.dialect, source.mapper)
-            self._count_inserted(source, state, source.written_values(state, source.names, dialect))
+            new = source.written_values(state, source.names, self.dialect)
+            self._count_inserted(source, state, new)
             return
         key = identity(state)
-        changed = self._changed.pop(state, set()) | source.changed(state)
+        changed = source.changed(state, self._changed.pop(state, frozenset()))
         if not changed:
             return
         if (source, key) not in self._locked:
@@ -226,7 +225,7 @@ class Flush(PendingChanges):
         old = self._locked[source, key]
         if old is None:
             return
-        written = source.written_values(state, changed, partial(self.dialect, source.mapper))
+        written = source.written_values(state, changed, self.dialect)
         new_key = key_of(source.mapper, state)
         new = None if written is None else {**old, **written}
         if new is not None and source.numbers and self.numbers.is_given(source, state, new):
@@ -351,6 +350,7 @@ class Flush(PendingChanges):
 
     def write_pending_changes(self) -> None:
         """Subtract the initial counters of new parents, write the rest, and show the result."""
+        self._new_rows.count(self._changes)
         for mapper in {m for m, _, initial in self._inserted_parents if any(initial.values())}:
             self.connection(mapper)  # raises where sources are not in the parent's database
         for mapper, state, initial in self._inserted_parents:
