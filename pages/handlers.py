@@ -130,7 +130,8 @@ async def add_comment(site: Site, request: Request) -> Response:
     assert change.comment is not None
     links = site.links(request)
     page = _first_page(local_path(values.get("next"), links.thread(thread_id)))
-    is_on_page = reply_to is None and site.descending
+    is_only_page = change.thread["top_level_count"] <= site.size.comments
+    is_on_page = reply_to is None and (site.descending or is_only_page)
     return _go_to(change.comment, page if is_on_page else links.comment(change.comment["id"]), page)
 
 

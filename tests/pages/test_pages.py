@@ -92,7 +92,7 @@ async def test_discussion_works_without_scripts(visitors: Visitors) -> None:
     await bob.see(thread)
     done = await bob.send("/comments", message=f"A {ATTACK} second.")
     (first, second) = bob.ids()
-    assert done.headers["location"] == f"/discussion/comments/{second}#comment-{second}"
+    assert done.headers["location"] == f"{thread}#comment-{second}"
     await bob.see(thread)
     await bob.send("/comments", message="A reply.", reply_to=first)
     assert bob.texts(".tallied-target .tallied-message") == ["A reply."]
@@ -113,6 +113,23 @@ async def test_discussion_works_without_scripts(visitors: Visitors) -> None:
     assert "4 comments · 10 words" in line  # of 3, 3, 2 and 2 words
 
     await visitors.host.assert_exact()
+
+
+async def test_new_comment_leads_to_page_that_shows_it(visitors: Visitors) -> None:
+    ada, thread = visitors.browser(ADA), await visitors.thread("Engines", "One.")
+
+    async def article(request: Any) -> Any:
+        view = await visitors.pages.read_thread(request, key_of(thread))
+        return await visitors.pages.render(request, "tallied/thread.html", discussion=view)
+
+    visitors.host.app.add_route("/article", article)
+    await ada.see("/article?tag=steam")
+    done = await ada.send("/comments", message="Two, of two on a page.")
+    (_, second) = ada.ids()
+    assert done.headers["location"] == f"/article?tag=steam#comment-{second}"
+    done = await ada.send("/comments", message="Three, on the second page.")
+    third = ada.ids()[-1]
+    assert done.headers["location"] == f"/discussion/comments/{third}#comment-{third}"
 
 
 @pytest.mark.slow
