@@ -21,7 +21,9 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from ..errors import UserError
 from ..host.validation import validate_application
+from .failures import show_error
 from .handlers import HANDLERS, endpoint, refuse_path
 from .site import STATIC_FILES, Site
 
@@ -45,8 +47,18 @@ class Pages(Site):
     def install(self, app: Starlette) -> None:
         """Add the routes to a host's application.
 
+        A :class:`~tallied.errors.UserError` of its own routes is shown as one of these pages,
+        unless the application has a handler for it.
+
         :param app: a Starlette or FastAPI application that has not started yet.
         :raises ConfigurationError: for another object, such as a router.
         """
         validate_application(app)
         app.router.routes += self.routes()
+        app.exception_handlers.setdefault(UserError, self._show_error)
+
+    async def _show_error(self, request: Request, error: Exception) -> Response:
+        # A WebSocket has no pages.
+        if not isinstance(request, Request) or not isinstance(error, UserError):
+            raise error
+        return await show_error(self, request, error)

@@ -60,30 +60,35 @@ def with_retry_after(response: Response, error: UserError | None) -> Response:
 async def respond(
     site: Site, request: Request, handler: Callable[[Site, Request], Awaitable[Response]]
 ) -> Response:
-    """Return the response of a handler, or the page about its error.
-
-    A page for signed-in viewers leads a guest to sign in. A text that was sent is on the page about
-    its error, so that it is not lost.
-    """
+    """Return the response of a handler, or the page about its error."""
     try:
         return await handler(site, request)
     except HTTPException as error:
         message = error.detail
         return await site.render(request, "tallied/error.html", error.status_code, message=message)
     except UserError as error:
-        if isinstance(error, Unauthenticated) or not hasattr(request.state, "tallied_viewer"):
-            request.state.tallied_viewer = None  # Who could not be read is not read again.
-        sign_in = site.links(request).sign_in_page()
-        needs_sign_in = isinstance(error, SignInRequired | Unauthenticated)
-        if needs_sign_in and request.method == "GET" and sign_in is not None:
-            return go(sign_in)
-        values = error.values if isinstance(error, ExpiredForm) else sent_values(request)
-        response = await site.render(
-            request,
-            "tallied/error.html",
-            status_of(error),
-            message=site.texts.error(error),
-            text=values.get("message"),
-            needs_sign_in=needs_sign_in,
-        )
-        return with_retry_after(response, error)
+        return await show_error(site, request, error)
+
+
+async def show_error(site: Site, request: Request, error: UserError) -> Response:
+    """Return the page about an error.
+
+    A page for signed-in viewers leads a guest to sign in. A text that was sent is on the page about
+    its error, so that it is not lost.
+    """
+    if isinstance(error, Unauthenticated) or not hasattr(request.state, "tallied_viewer"):
+        request.state.tallied_viewer = None  # Who could not be read is not read again.
+    sign_in = site.links(request).sign_in_page()
+    needs_sign_in = isinstance(error, SignInRequired | Unauthenticated)
+    if needs_sign_in and request.method == "GET" and sign_in is not None:
+        return go(sign_in)
+    values = error.values if isinstance(error, ExpiredForm) else sent_values(request)
+    response = await site.render(
+        request,
+        "tallied/error.html",
+        status_of(error),
+        message=site.texts.error(error),
+        text=values.get("message"),
+        needs_sign_in=needs_sign_in,
+    )
+    return with_retry_after(response, error)

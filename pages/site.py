@@ -20,7 +20,7 @@ from starlette.types import Scope
 
 from ..auth.viewer import Viewer
 from ..discussion import Discussion
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, Unauthenticated
 from ..host.access import Access
 from ..setting_checks import is_strong_secret
 from ..transport.service import load_viewer
@@ -112,10 +112,18 @@ class Site:
     async def viewer(self, request: Request) -> Viewer | None:
         """Return the viewer of a request, who is found once.
 
+        On the sign-in page, somebody with an invalid session is a guest.
+
         :raises Unauthenticated: as the function ``get_viewer`` of the discussion does.
         """
         if not hasattr(request.state, "tallied_viewer"):
-            viewer = await load_viewer(self.discussion.get_viewer, request)
+            try:
+                viewer = await load_viewer(self.discussion.get_viewer, request)
+            except Unauthenticated:
+                sign_in = self.links(request).sign_in or ""
+                if request.scope["path"] != sign_in.partition("?")[0]:
+                    raise
+                viewer = None
             request.state.tallied_viewer = viewer
         result: Viewer | None = request.state.tallied_viewer
         return result
@@ -223,14 +231,14 @@ class Site:
         Every template has ``request``, ``viewer``, ``links``, ``csrf`` and ``t``, and the values of
         the host.
         """
-        own = self._values(request)
         common = {
             "request": request,
             "viewer": await self.viewer(request),
             "links": self.links(request),
             "csrf": await self.csrf(request),
-            **(await own if isawaitable(own) else own),
         }
+        own = self._values(request)
+        common |= await own if isawaitable(own) else own
         html = self.environment.get_template(template).render(common | values)
         response = HTMLResponse(html, status, self.headers)
         self.forms.keep(request, response, https=self.https)
