@@ -209,12 +209,12 @@ class Discussion(AsyncShortcuts):
 
         Pass them to ``Mount("/somewhere", routes=...)``, or add them to the host's own routes.
         """
+        return self._routes(self.path)
+
+    def _routes(self, path: str) -> list[BaseRoute]:
         self._checked |= {"settings": self.settings, "has_viewers": self._has_viewers}
-        folder = self.path.rpartition("/")[0]
-        routes: list[BaseRoute] = [
-            Route(self.path, self.endpoint),
-            WebSocketRoute(self.path, self.endpoint),
-        ]
+        folder = path.rpartition("/")[0]
+        routes: list[BaseRoute] = [Route(path, self.endpoint), WebSocketRoute(path, self.endpoint)]
         if self.settings.introspection:
             routes += [
                 Route(f"{folder}/{name}", PublishedFile(name, self.schema)) for name in FILES
@@ -228,10 +228,12 @@ class Discussion(AsyncShortcuts):
 
         :param app: a Starlette or FastAPI application that has not started yet.
         :param prefix: the path above the routes, such as ``/discussion``.
-        :raises ConfigurationError: for another object, such as a router.
+        :raises ConfigurationError: for another object, such as a router, and if earlier routes of
+            the application take the path.
         """
-        validate_application(app)
-        app.router.routes += [Mount(prefix, routes=self.routes())] if prefix else self.routes()
+        path = prefix.rstrip("/") + self.path
+        validate_application(app, "POST", path)
+        app.router.routes += self._routes(path)  # A Mount would take all below the prefix.
         host_lifespan = app.router.lifespan_context
 
         @asynccontextmanager

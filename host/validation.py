@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import URL
 from starlette.applications import Starlette
+from starlette.routing import Match
 
 from ..database.urls import parse_url
 from ..errors import ConfigurationError
@@ -127,16 +128,25 @@ def validate_get_viewer(get_viewer: Callable[..., Any] | None) -> None:
         )
 
 
-def validate_application(app: object) -> None:
-    """Check the application on which a Discussion is installed.
+def validate_application(app: object, method: str, path: str) -> None:
+    """Check the application on which a Discussion or its pages are installed.
 
-    :raises ConfigurationError: for anything but a Starlette or FastAPI application.
+    :param path: a path of the routes that are added, which the application itself cannot need.
+    :raises ConfigurationError: for anything but a Starlette or FastAPI application, and for one
+        whose own routes take every request for that path.
     """
     if not isinstance(app, Starlette):
         raise ConfigurationError(
             f"install() needs the Starlette or FastAPI application itself, not {_kind_of(app)};"
             ' call discussion.install(app, "/discussion").'
         )
+    scope = {"type": "http", "method": method, "path": path, "headers": [], "query_string": b""}
+    for route in app.routes:
+        if route.matches(scope)[0] is Match.FULL:
+            raise ConfigurationError(
+                f"{path} would not be reached, since {getattr(route, 'path', '') or '/'} was routed"
+                " before. Add that later than install(), or install at another path."
+            )
 
 
 def validate_database_setting(settings: Settings, url: URL) -> None:

@@ -51,9 +51,10 @@ class Pages(Site):
         unless the application has a handler for it.
 
         :param app: a Starlette or FastAPI application that has not started yet.
-        :raises ConfigurationError: for another object, such as a router.
+        :raises ConfigurationError: for another object, such as a router, and if earlier routes of
+            the application take the path.
         """
-        validate_application(app)
+        validate_application(app, "GET", f"{self.path}/static/discussion.css")
         app.router.routes += self.routes()
         app.exception_handlers.setdefault(UserError, self._show_error)
 

@@ -135,7 +135,9 @@ async def test_install_wraps_lifespan_of_host(empty_url: str) -> None:
     async with app.router.lifespan_context(app) as state:
         assert state == {"kept": "by the host"}
         assert events == ["host starts"]
-        assert {route.path for route in app.routes} == {"/talk"}  # type: ignore[attr-defined]
+        assert {route.path for route in app.routes} == {  # type: ignore[attr-defined]
+            *("/talk/graphql", "/talk/schema.graphql", "/talk/introspection.json")
+        }
     assert events == ["host starts", "host ends"]
     assert discussion.database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 

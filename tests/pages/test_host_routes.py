@@ -7,19 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import WebSocketRoute
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from support.browsing import Browsing
 from support.host import ADA, Host
 
 from tallied.auth.viewer import Viewer
 from tallied.database import Database
-from tallied.errors import NotFound, Unauthenticated, UserError
+from tallied.discussion import Discussion
+from tallied.errors import ConfigurationError, NotFound, Unauthenticated, UserError
 from tallied.pages import Pages
 
 pytestmark = pytest.mark.parametrize("backend", ["sqlite"])
 
+SECRET = "a secret of the tests, which is long enough"
 FORM = """{% extends "tallied/base.html" %}{% block main %}<p>{{ viewer.name }}</p>
 <form method="post" action="{{ request.url.path }}">{{ csrf }}<input name="message"></form>
 {% endblock %}"""
@@ -42,8 +45,7 @@ def host(database: Database, tmp_path: Path) -> Host:
     """A host with a form at two paths, one of them to sign in, and with routes that fail."""
     (tmp_path / "form.html").write_text(FORM)
     host = Host(database, get_viewer=get_viewer)
-    secret = "a secret of the tests, which is long enough"
-    pages = Pages(host.discussion, secret=secret, templates=tmp_path, sign_in="/login")
+    pages = Pages(host.discussion, secret=SECRET, templates=tmp_path, sign_in="/login")
 
     async def show(request: Request) -> Response:
         if request.method == "POST":
@@ -94,6 +96,37 @@ async def test_handler_of_application_answers_its_errors(host: Host, browser: Br
 
     host.app.add_exception_handler(UserError, respond)
     assert (await browser.http.get("/gone")).text == "Ours"
+
+
+async def test_api_installed_first_shares_path_of_pages(database: Database) -> None:
+    app, discussion = Starlette(), Discussion(database, get_viewer=get_viewer)
+    discussion.install(app, "/discussion/")
+    Pages(discussion, secret=SECRET).install(app)
+    browser = Browsing(app)
+    async with browser.http:
+        for path in ("/discussion/graphql?query={__typename}", "/discussion/schema.graphql"):
+            assert (await browser.http.get(path)).status_code == 200, path
+        await browser.see("/discussion/")
+        await browser.see("/discussion/nowhere", 404)
+        assert browser.texts("h1") == ["This did not work"]
+
+
+@pytest.mark.parametrize("before", ["mounted API", "static files", "page for every path"])
+def test_pages_that_no_request_would_reach_are_refused(database: Database, before: str) -> None:
+    discussion = Discussion(database, get_viewer=get_viewer)
+    routes: dict[str, BaseRoute] = {
+        "mounted API": Mount("/discussion", routes=discussion.routes()),
+        "static files": Mount("/", Starlette()),
+        "page for every path": Route("/{path:path}", fail),
+    }
+    app = Starlette(routes=[routes[before]])
+    with pytest.raises(ConfigurationError, match=r"^/discussion/.* would not be reached"):
+        Pages(discussion, secret=SECRET).install(app)
+
+
+def test_api_installed_below_pages_is_refused(host: Host) -> None:
+    with pytest.raises(ConfigurationError, match="/discussion/graphql would not be reached"):
+        host.discussion.install(host.app, "/discussion")
 
 
 async def test_error_of_websocket_is_raised(host: Host) -> None:
