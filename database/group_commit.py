@@ -5,8 +5,7 @@ them become one session, one flush and one commit, and each gets its own result 
 they begin, and after they have ended, the event loop goes round as long as that brings more units,
 which share the next transaction; nobody waits where nobody is before them. Nobody waits behind a
 unit for longer than :data:`OVERTAKING_TIME`, since it may be waiting for a lock. There is one such
-transaction at a time: with 32 clients, two took a third more processor time for a comment, since
-their batches are smaller. With 100 on one thread, one run spoke for two, in which requests failed.
+transaction at a time (docs/explanation/performance.md says why).
 
 A shared transaction waits for no lock that only some of its units need: such a unit is deferred,
 and then shares another transaction with those that need the same lock, or runs by itself. While
@@ -23,7 +22,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Generic, TypeAlias, TypeVar, cast
@@ -210,10 +209,7 @@ class GroupCommit(Generic[Item, T]):
             self._end_turn(turn)
 
     async def _gather(self) -> None:
-        """Wait for the units of requests that have arrived at the process, while more come.
-
-        Otherwise the first of the next requests of a commit's clients would run alone.
-        """
+        """Wait for units while they come: or the first client of a commit would run alone."""
         number = passes = 0
         while len(self._waiting) < MAX_SHARED and passes < GATHERING_PASSES:
             passes = 0 if len(self._waiting) > number else passes + 1
@@ -393,7 +389,12 @@ class GroupCommits:
 
 @contextmanager
 def _enter_all(managers: Iterable[AbstractContextManager[None]]) -> Iterator[None]:
-    with ExitStack() as stack:
-        for manager in managers:
-            stack.enter_context(manager)
+    """Enter context managers that never fail."""
+    entered = [*managers]
+    for manager in entered:
+        manager.__enter__()
+    try:
         yield
+    finally:
+        for manager in reversed(entered):
+            manager.__exit__(None, None, None)

@@ -142,7 +142,8 @@ class Context:
 
         def prepare(unit: UnitOfWork) -> None:
             unit.on_commit = self._count_change
-            unit.untimed = self._pause_time
+            if self.deadline is not None:  # So that no response is lost after a commit.
+                unit.untimed = self.deadline.pause
 
         async def work(unit: UnitOfWork) -> T:
             prepare(unit)
@@ -201,22 +202,6 @@ class Context:
     async def _find_access(self, viewer: Viewer) -> Access:
         id = await self.read_rows(lambda it: read_author_id(it, viewer.subject))
         return Access(self.rules, viewer).with_author(id)
-
-    @contextmanager
-    def _pause_time(self) -> Iterator[None]:
-        """Stop the operation's time during a wait after a commit, so that no response is lost."""
-        deadline, loop = self.deadline, asyncio.get_running_loop()
-        if deadline is None or deadline.is_over:
-            yield
-            return
-        end, began = deadline.when, loop.time()
-        deadline.move(None)
-        try:
-            yield
-        finally:
-            # If the operation was stopped meanwhile, it has another end now.
-            if self.deadline is deadline and end is not None and deadline.when is None:
-                deadline.move(end + loop.time() - began)
 
     def _count_change(self) -> None:
         self.changes += 1
