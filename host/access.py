@@ -202,6 +202,8 @@ class Access:
 
         :raises ConfigurationError: if the policy returns neither a condition nor a bool.
         """
+        if self.rules.shows_all:
+            return None
         return with_viewer_values(self.ask_read_condition(), self.viewer)
 
     def ask_read_condition(self) -> ColumnElement[bool] | None:

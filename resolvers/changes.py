@@ -44,6 +44,7 @@ async def finish(
     reason: str | None = None,
 ) -> ChangedRows:
     """Schedule the hooks that follow a change, and return the change."""
-    rows = {name: getattr(change, name) for name in ("thread", "comment", "previous_thread")}
-    await run_after(unit, access, operation, reason=reason, **rows)
+    if access.rules.hooks:
+        rows = {name: getattr(change, name) for name in ("thread", "comment", "previous_thread")}
+        await run_after(unit, access, operation, reason=reason, **rows)
     return change

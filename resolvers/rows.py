@@ -12,7 +12,8 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, Engine, Select, bindparam, inspect, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstanceState, Session
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import instance_state
 from sqlalchemy.orm.exc import StaleDataError
 
 from ..counters import Counters
@@ -149,7 +150,7 @@ def loaded_values(obj: Base) -> Record:
 
     Those that a new object has no value for, such as its counters, need no statement either.
     """
-    state: InstanceState[Any] = inspect(obj)
+    state = instance_state(obj)
     is_new, memory = state.key is None, state.dict
     return {
         key: memory[key] if key in memory else getattr(obj, key)
