@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy.orm import Mapper
 
 from ..declarations.change import Change
+from ..declarations.counter import Counter
 from ..declarations.mapped_rows import Key, RowValues
 from ..registry.source import Groups, Source
 
@@ -16,8 +17,7 @@ from ..registry.source import Groups, Source
 class NewRows:
     """The new rows of a flush, which are counted together, as :func:`count_row` counts each.
 
-    Of the rows of one parent that have the same values in all that conditions look at, one is
-    tried.
+    Of the rows that have the same values in all that conditions look at, one is tried.
     """
 
     def __init__(self) -> None:
@@ -28,24 +28,41 @@ class NewRows:
         groups = self._rows.get(source)
         if groups is None:
             groups = self._rows[source] = [defaultdict(list) for _ in source.groups]
-        for rows, read in zip(groups, source.group_readers, strict=True):
+        for number, read in enumerate(source.group_readers):
             try:
-                rows[read(new)].append(new)
+                groups[number][read(new)].append(new)
             except TypeError:  # A value of a host's type may have no hash.
-                rows[NewRows, id(new)].append(new)
+                width = len(source.groups[number][0].foreign_key)
+                groups[number][(*[NewRows] * width, id(new))].append(new)
 
     def count(self, changes: Mapping[Mapper[Any], dict[Key, Change]]) -> None:
         """Enter the rows into `changes`."""
         for source, groups in self._rows.items():
             for counters, rows in zip(source.groups, groups, strict=True):
-                parents = changes[counters[0].parent]
-                for alike in rows.values():
+                parents, width = changes[counters[0].parent], len(counters[0].foreign_key)
+                counting: dict[Any, list[Counter]] = {}
+                for values, alike in rows.items():
                     key = counters[0].named_parent(alike[0])
                     if key is None:
                         continue
-                    for counter in counters:
-                        if counter.counts(alike[0]):
-                            counter.add_rows(parents[key], alike)
+                    conditions = values[width:] if isinstance(values, tuple) else ()
+                    if conditions not in counting:
+                        counting[conditions] = [c for c in counters if c.counts(alike[0])]
+                    _enter(parents, key, counting[conditions], alike)
+
+
+def _enter(
+    parents: dict[Key, Change], key: Key, counters: list[Counter], rows: list[RowValues]
+) -> None:
+    """Enter rows of one parent into the change of each counter."""
+    if not counters:
+        return
+    change = parents[key]
+    for counter in counters:
+        if len(rows) == 1:
+            counter.increment(change, counter.value(rows[0]))
+        else:
+            counter.add_rows(change, rows)
 
 
 def count_row(
