@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Generator
-from functools import partial
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -108,45 +107,17 @@ class DeadlinePause:
 
 
 async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
-    """Return the result of `work`, which must end in time if it waits for something.
-
-    A timeout costs more than most of that work, and so it begins only where the work waits.
+    """Return the result of `work`, which must end in time.
 
     :raises Overdue: where it has not ended in time.
     """
+    deadline, is_overdue = Deadline(seconds), False
     try:
-        awaited = work.send(None)
-    except StopIteration as end:
-        result: T = end.value
-        return result
-    try:
-        async with asyncio.timeout(seconds) as time:
-            return await _Remainder(work, awaited)
-    except TimeoutError as error:
-        if time.expired():
+        try:
+            return await work
+        finally:
+            is_overdue = deadline.end()
+    except asyncio.CancelledError as error:
+        if is_overdue:
             raise Overdue from error
         raise
-
-
-class _Remainder(Generic[T]):
-    """A coroutine that has begun, and waits for something."""
-
-    def __init__(self, work: Coroutine[Any, Any, T], awaited: Any) -> None:
-        self._work = work
-        self._awaited = awaited
-
-    def __await__(self) -> Generator[Any, Any, T]:
-        """Wait for what the coroutine waits for (PEP 380, the expansion of ``yield from``)."""
-        awaited = self._awaited
-        while True:
-            try:
-                sent = yield awaited
-            except BaseException as error:
-                step = partial(self._work.throw, error)
-            else:
-                step = partial(self._work.send, sent)
-            try:
-                awaited = step()
-            except StopIteration as end:
-                result: T = end.value
-                return result
