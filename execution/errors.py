@@ -57,11 +57,9 @@ UNREADABLE_PAYLOAD = "The change was made, but this could not be read after it; 
 """The message for a part of a mutation's payload that could not be read."""
 
 
-def report_error(
-    error: GraphQLError, code: str | None = None, *, of_mutation: bool = False, raised: bool = False
-) -> dict[str, Any]:
+def report_error(error: GraphQLError, *, raised: bool = False) -> dict[str, Any]:
     """Format an error as :func:`format_error` does, and log it if it is a client's."""
-    payload = format_error(error, code, of_mutation=of_mutation, raised=raised)
+    payload = format_error(error, raised=raised)
     if payload["extensions"]["code"] != INTERNAL:
         log_client_error(payload)
     return payload

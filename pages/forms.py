@@ -46,10 +46,6 @@ class FormState:
     submission: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     """The id by which a form that is sent twice makes one comment."""
 
-    def has_any(self, *names: str) -> bool:
-        """Return whether there is an error about one of the fields."""
-        return any(name in self.errors for name in names)
-
 
 def sent_values(request: Request) -> Mapping[str, str]:
     """Return the texts of the form that a request was found to have; none before."""

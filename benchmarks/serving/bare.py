@@ -7,9 +7,9 @@ tallied.benchmarks.serving.bare:create_app`` serves the database of the variable
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -27,8 +27,6 @@ from .bare_databases import DATABASES, Rows
 PAGE = 50
 NESTED = (20, 10)
 TREE = (20, 3)
-
-Endpoint: TypeAlias = Callable[[Request], Coroutine[Any, Any, Response]]
 
 THREAD = ("id", "title", "commentCount", "wordCount", "lastCommentAt", "createdAt")
 COMMENT = ("id", "message", "authorName", "wordCount", "createdAt")
