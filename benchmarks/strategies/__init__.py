@@ -6,10 +6,8 @@ The benchmarks time them and show where each goes wrong, so each stands here onc
 """
 
 from .event_recipes import ATTRIBUTE_EVENTS as ATTRIBUTE_EVENTS
-from .event_recipes import ATTRIBUTE_EVENTS_AS_PUBLISHED as ATTRIBUTE_EVENTS_AS_PUBLISHED
 from .event_recipes import BEFORE_FLUSH as BEFORE_FLUSH
 from .event_recipes import MAPPER_EVENT as MAPPER_EVENT
-from .event_recipes import MAPPER_EVENT_AS_PUBLISHED as MAPPER_EVENT_AS_PUBLISHED
 from .replies import WITH_REPLIES as WITH_REPLIES
 from .replies import WITHOUT_REPLIES as WITHOUT_REPLIES
 from .sqlalchemy_utils import AGGREGATED as AGGREGATED

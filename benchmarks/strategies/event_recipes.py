@@ -1,12 +1,11 @@
-"""The three published ways, and the least that lets each of them run today.
+"""The three published ways, with the least that lets each of them run today.
 
 They are written here from the answer's idea. Two of them cannot be used as they were
-published, for SQLAlchemy 0.8; those stand here twice, as published and repaired.
+published, for SQLAlchemy 0.8.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Connection, event, func, select, update
@@ -14,22 +13,8 @@ from sqlalchemy import Connection, event, func, select, update
 from .tables import Strategy, count_words, map_strategy
 
 
-def _mapper_event_as_published() -> Strategy:
-    """Update the thread on the flush's own connection after the INSERT of a comment."""
-    strategy = map_strategy("mapper event, as published")
-    table = strategy.Thread.__table__
-
-    @event.listens_for(strategy.Comment, "after_insert")
-    def after_insert(mapper: object, connection: Connection, comment: Any) -> None:
-        thread = comment.thread
-        words = sum(count_words(row.message) for row in thread.comments)
-        connection.execute(update(table).where(table.c.id == thread.id).values(word_count=words))
-
-    return strategy
-
-
 def _mapper_event() -> Strategy:
-    """Do the same, and let the database recount.
+    """Recount the thread on the flush's own connection after the INSERT of a comment.
 
     As published, it loads the thread's comments in the middle of the flush, and so gets
     the new one twice: as the row, and as the object that is not yet in the identity map.
@@ -51,11 +36,16 @@ def _mapper_event() -> Strategy:
     return strategy
 
 
-def _attribute_events(
-    name: str, words: Callable[[Any], int], is_thread: Callable[[Strategy, Any], bool]
-) -> Strategy:
-    """Add the difference to the thread in memory in listeners for ``set``."""
-    strategy = map_strategy(name)
+def _attribute_events() -> Strategy:
+    """Add the difference to the thread in memory in listeners for ``set``.
+
+    As published, the value before is a message, a thread or None; it has become a symbol where
+    the attribute was never set. So what is no message has no words here.
+    """
+    strategy = map_strategy("attribute events")
+
+    def words(message: Any) -> int:
+        return count_words(message) if isinstance(message, str) else 0
 
     @event.listens_for(strategy.Comment.message, "set")
     def on_message(comment: Any, value: Any, old: Any, initiator: object) -> None:
@@ -64,9 +54,9 @@ def _attribute_events(
 
     @event.listens_for(strategy.Comment.thread, "set")
     def on_thread(comment: Any, value: Any, old: Any, initiator: object) -> None:
-        if is_thread(strategy, value):
+        if isinstance(value, strategy.Thread):
             value.word_count += words(comment.message)
-        if is_thread(strategy, old):
+        if isinstance(old, strategy.Thread):
             old.word_count -= words(comment.message)
 
     return strategy
@@ -87,21 +77,6 @@ def _before_flush() -> Strategy:
     return strategy
 
 
-MAPPER_EVENT_AS_PUBLISHED = _mapper_event_as_published()
 MAPPER_EVENT = _mapper_event()
+ATTRIBUTE_EVENTS = _attribute_events()
 BEFORE_FLUSH = _before_flush()
-
-# As published, what there was before is a message, a thread or None; it has become a
-# symbol where the attribute was never set.
-ATTRIBUTE_EVENTS_AS_PUBLISHED = _attribute_events(
-    "attribute events, as published",
-    words=count_words,
-    is_thread=lambda _, value: value is not None,
-)
-
-# The smallest fix: what is no message has no words, and what is no thread is left alone.
-ATTRIBUTE_EVENTS = _attribute_events(
-    "attribute events",
-    words=lambda message: count_words(message) if isinstance(message, str) else 0,
-    is_thread=lambda strategy, value: isinstance(value, strategy.Thread),
-)

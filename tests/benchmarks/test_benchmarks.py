@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from tallied.benchmarks import calls, candidates, pings, sessions, trees, writers, writes
+from tallied.benchmarks import calls, candidates, pings, trees, writers, writes
 from tallied.benchmarks.candidates import CANDIDATES
 from tallied.benchmarks.databases import blocking_engine
 from tallied.benchmarks.reply_trees import store_tree
@@ -81,30 +81,6 @@ def test_comparisons_take_the_candidates_of_their_table(
         places["Tallied"] / places["delta trigger"],
     ]
     assert [line.split(": ")[1].split()[0] for line in lines] == [f"{x:.2f}" for x in expected]
-
-
-@pytest.mark.slow
-def test_benchmark_of_one_session_runs(engine: Engine) -> None:
-    results = sessions.measure(engine)
-    failures = {
-        strategy: {scenario for scenario, end in ends.items() if end != "exact"}
-        for strategy, ends in results.items()
-    }
-    recounted = {"add", "add by key", "edit", "delete", "move", "move by key"}
-    by_events = {"add by key", "add with a new thread", "create without adding", "delete"}
-    by_events |= {"move by key", "roll back a savepoint"}
-    assert failures == {
-        "Tallied": set(),
-        "SQLAlchemy-Utils": recounted,
-        "mapper event": recounted,
-        "attribute events": by_events,
-        "before_flush": {"add by key", "delete", "move", "move by key"},
-        "mapper event, as published": recounted,
-        "attribute events, as published": by_events | {"add"},
-    }
-    assert results["mapper event, as published"]["add"] == "stored 13, true 9, in memory 5"
-    assert results["attribute events, as published"]["add"] == "AttributeError"
-    assert results["before_flush"]["add by key"] == "AttributeError"
 
 
 @pytest.mark.slow
