@@ -37,7 +37,7 @@ CODES: dict[str, Description] = {
     ),
     "SIGN_IN_REQUIRED": Description("Guests may not do this.", "Sign in first."),
     "NOT_ALLOWED": Description(
-        "The viewer may not do this.", "Fields such as viewerCanEdit tell it beforehand."
+        "The viewer may not do this.", "Fields such as viewerCanEdit predict this."
     ),
     "LOCKED": Description(
         "The thread is locked, and accepts no more comments.",

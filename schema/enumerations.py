@@ -52,4 +52,6 @@ class FlagReason(Enum):
     SPAM = strawberry.enum_value("SPAM", description="Advertising.")
     ABUSE = strawberry.enum_value("ABUSE", description="An attack on somebody.")
     OFF_TOPIC = strawberry.enum_value("OFF_TOPIC", description="Not about the thread's subject.")
-    OTHER = strawberry.enum_value("OTHER", description="Another reason, which note may tell.")
+    OTHER = strawberry.enum_value(
+        "OTHER", description="Another reason, which can be explained in note."
+    )

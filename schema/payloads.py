@@ -121,7 +121,7 @@ class Payload:
         metadata={DECLARATION: UserErrorsField()},
         description="The reasons why the mutation was rejected. Empty if it succeeded. If it was "
         "rejected, nothing was changed, and the payload's changed objects and ids are null; after "
-        "a CONFLICT, they are as they are now.",
+        "a CONFLICT, the payload has them as they are now.",
     )
     client_mutation_id: str | None = strawberry.field(
         default=None,

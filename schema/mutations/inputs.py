@@ -13,8 +13,8 @@ THREAD_ID = key_field("Thread", "The id of the thread.")
 COMMENT_ID = key_field("Comment", "The id of the comment.")
 REPLY_TO_ID = InputField(
     "The id of the comment to reply to, which must be in the same thread. Leave it out for a "
-    "comment at the top level. A reply to a comment that is as deep as replies may be gets the "
-    "same parent as that comment, and is inReplyTo it.",
+    "comment at the top level. A reply to a comment at the maximum depth gets the same parent as "
+    "that comment, which is then its inReplyTo.",
     strawberry.ID | None,
     UNSET,
     key_of="Comment",

@@ -16,7 +16,7 @@ from .rows import CHANGED_THREAD, NULL_THREAD
 @strawberry.type
 class MarkPayload(ChangePayload):
     thread: Thread | None = changed_row(
-        f"The thread with what is unread now. {NULL_THREAD}", CHANGED_THREAD
+        f"The thread with its new number of unread comments. {NULL_THREAD}", CHANGED_THREAD
     )
     last_read_seq: SafeInt | None = changed_value(
         "The Comment.seq up to which the viewer has read the thread. It is greater than upTo if "
@@ -35,8 +35,8 @@ class MarkMutations:
         MarkPayload,
         thread_id=THREAD_ID,
         up_to=InputField(
-            "The Comment.seq of the last comment that is read. Leave it out for all comments of "
-            "the thread.",
+            "The Comment.seq of the last comment that the viewer has read. Leave it out for all "
+            "comments of the thread.",
             SafeInt | None,
             UNSET,
         ),

@@ -42,8 +42,8 @@ class FlaggedCommentPayload(ChangePayload):
 class ModerationMutations:
     moderate_comments = change(
         "moderate_comments",
-        "Show or hide comments as a moderator, and close their flags: all of them, or none. Each "
-        "is written to the log of moderation.",
+        "Show or hide comments as a moderator, and close their flags. All of them change, or none. "
+        "Each change is written to the log of moderation.",
         lambda unit, access, ids, to, reason, expected: moderation.moderate_comments(
             unit, access, ids, to, reason=reason, expected_status=expected
         ),

@@ -27,7 +27,7 @@ class ReactionPayload(ChangePayload):
 class ReactionMutations:
     add_reaction = change(
         "add_reaction",
-        "React to a comment. If the viewer has reacted so already, nothing changes.",
+        "React to a comment. If the viewer has reacted with this kind already, nothing changes.",
         reactions.add_reaction,
         ReactionPayload,
         shared=SharedChange(SHARED_REACTIONS, draft_addition),

@@ -135,9 +135,9 @@ class Comment(Row, Node):
         return await load_list(self, info, REVISIONS, "Revision")
 
     @field(
-        "What the comment said, if it is hidden or deleted and its replies remain: for viewers who "
-        "may moderate its thread, and of a deleted one for those who may restore it. Null for "
-        "others, and for any other comment.",
+        "The text of a hidden or deleted comment whose replies remain. That of a hidden comment is "
+        "for viewers who may moderate its thread, and that of a deleted one for viewers who may "
+        "restore it. Null for others, and for any other comment.",
         declaration=WITHDRAWN_TEXT,
     )
     async def withdrawn_text(self, info: Info) -> WithdrawnText | None:
@@ -208,7 +208,7 @@ class Comment(Row, Node):
 
     @field(
         "The latest reactions to the comment, of each kind or of one, with the people who have "
-        "reacted; the latest is the first.",
+        "reacted. The latest comes first.",
         declaration=REACTORS,
     )
     async def reactors(
@@ -318,9 +318,9 @@ class Comment(Row, Node):
         return [Comment.from_record(record, related) for record in records]
 
     in_reply_to = related_row(
-        "The comment that it answers, if that is another one than its parent: a reply to a comment "
-        "that is as deep as replies may be has the same parent as that comment. Null for any other "
-        "comment, and if the comment that it answers has been deleted or moved.",
+        "The comment that it answers, if that is not its parent: a reply to a comment at the "
+        "maximum depth has the same parent as that comment. Null for any other comment, and if the "
+        "comment that it answers has been deleted or moved.",
         "in_reply_to",
         COMMENT | None,
         type_name="Comment",

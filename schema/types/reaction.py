@@ -45,18 +45,19 @@ class ReactionKind:
         return [cls(**kind._asdict()) for kind in rules.reaction_kinds.values()]
 
 
-@strawberry.type(description="The reactions of one kind to a comment, of which there are some.")
+@strawberry.type(description="The reactions of one kind to a comment: at least one.")
 class ReactionGroup:
     kind: str = strawberry.field(description="The name of the kind.")
     emoji: str | None = strawberry.field(
-        description="The emoji of the kind. Null for a kind that the server has no more."
+        description="The emoji of the kind. Null for a kind that the server no longer offers."
     )
     label: str | None = strawberry.field(
-        description="The name that is shown to people. Null for a kind that the server has no more."
+        description="The name that is shown to people. Null for a kind that the server no longer "
+        "offers."
     )
-    count: SafeInt = strawberry.field(description="The number of people who have reacted so.")
+    count: SafeInt = strawberry.field(description="The number of people who have reacted with it.")
     viewer_has_reacted: bool = strawberry.field(
-        description="Whether the viewer is one of them. False for a guest."
+        description="Whether the viewer is one of these people. False for a guest."
     )
 
 

@@ -18,17 +18,19 @@ from .author import Author
 from .author_counts import read_disclosed
 
 
-@strawberry.type(description="What a comment said, or says, since it was edited.")
+@strawberry.type(description="A revision of the message of a comment that was edited.")
 class Revision:
     number: int = strawberry.field(
         description="The number of the revision: 1 for the original. Numbers are left out where "
         "edits of the same person follow each other within a minute."
     )
     message: str = strawberry.field(description="The text, as it was written.")
-    message_html: str = strawberry.field(description="The text as safe HTML, as of a comment.")
+    message_html: str = strawberry.field(
+        description="The text as safe HTML, like Comment.messageHtml."
+    )
     word_count: int = strawberry.field(description="The number of words in the message.")
     edited_at: datetime = strawberry.field(
-        description="When it was written; of the original, when the comment was created."
+        description="When the revision was written. For the original, when the comment was created."
     )
     editor: Author | None = strawberry.field(
         description="The author who has written it. Null for a guest and for the host, and if the "

@@ -24,8 +24,8 @@ Siblings = Annotated[
     int | None,
     strawberry.argument(
         description="Return at most this number of comments on each side of the comment: 0 or "
-        "more. A page, which has both sides and the comment, is as large as the server allows. "
-        f"Without it, it is {DEFAULT_SIBLINGS}, or the most that is allowed."
+        "more. Both sides and the comment together must fit into a page. The default is "
+        f"{DEFAULT_SIBLINGS}, or what fits into a page if that is less."
     ),
 ]
 

@@ -20,9 +20,11 @@ from .author_counts import read_disclosed
 @strawberry.type(description="What a hidden or deleted comment with replies said.")
 class WithdrawnText:
     message: str = strawberry.field(description="The text, as it was written.")
-    message_html: str = strawberry.field(description="The text as safe HTML, as of a comment.")
+    message_html: str = strawberry.field(
+        description="The text as safe HTML, like Comment.messageHtml."
+    )
     author_name: str | None = strawberry.field(
-        description="The name of who wrote it, as Comment.authorName."
+        description="The name of the person who wrote it, like Comment.authorName."
     )
     author: Author | None = strawberry.field(
         description="The author who wrote it. Null for a guest, and if the author has been deleted."
