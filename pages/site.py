@@ -272,6 +272,9 @@ def local_path(path: str | None, default: str) -> str:
 
 
 def _make_environment(folders: Sequence[Folder]) -> Environment:
+    for folder in map(Path, folders):
+        if not folder.is_dir():
+            raise ConfigurationError(f"templates: there is no folder {folder.absolute()}.")
     own = FileSystemLoader(TEMPLATES)
     # A template that overrides one of Tallied's extends that by its name after an exclamation mark.
     loaders = [FileSystemLoader(list(folders)), own, PrefixLoader({"": own}, delimiter="!")]

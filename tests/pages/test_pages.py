@@ -312,7 +312,8 @@ async def test_host_overrides_templates_and_texts(
     assert refused.status_code == 422
     assert ada.texts("h2, #comment-message-error")[0] == f"A {ATTACK}"
     assert ada.texts("#comment-message-error") == ["Bitte etwas schreiben."]
-    for options in ({"secret": "short"}, {"texts": {"sned": ""}}, {"path": "talk/"}):
+    refusals: list[dict[str, Any]] = [{"secret": "short"}, {"texts": {"sned": ""}}]
+    for options in (*refusals, {"path": "talk/"}, {"templates": [tmp_path, tmp_path / "absent"]}):
         with pytest.raises(ConfigurationError):
             Pages(visitors.discussion, **({"secret": SECRET} | options))
     for name, text, sentence in (
