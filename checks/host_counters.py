@@ -69,11 +69,15 @@ def _uncounted(counter: Counter, engine: Counters, sessions: Installable) -> Fin
     importable = [
         session_class.__name__ for session_class in keepers if not is_generated(session_class)
     ]
+    classes = [*keepers, sync_class(sessions)]
+    *kept, used = map(name_of, classes)
+    if used in kept:  # As in the tutorial, whose CountedSession is not Tallied's.
+        *kept, used = (f"{item.__module__}.{item.__name__}" for item in classes)
     passed = f"Pass session_class={importable[0]}" if importable else "Pass that session class"
     return Finding(
         "tallied.E024",
-        f"{counter} is kept on {' and '.join(map(name_of, keepers))}, and not on"
-        f" {name_of(sync_class(sessions))}: what its sessions write is not counted there.",
+        f"{counter} is kept on {' and '.join(kept)}, and not on {used}: what its sessions write is"
+        " not counted there.",
         f"{passed} to Discussion, or install counters that are extended by all that have columns"
         " in this database on one session class.",
     )

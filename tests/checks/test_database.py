@@ -289,6 +289,10 @@ async def test_host_counter_on_other_session_class_is_reported(migrated: Databas
             assert name in texts["tallied.E024"]
     (finding,) = await check(migrated, SETTINGS, session_class=Plain)
     assert "session_class=HostSession" in finding.hint
+    Namesake: Any = type("HostSession", (Session,), {"__module__": "forum.sessions"})
+    counters.install(Namesake)
+    (sentence,) = (await find(migrated, session_class=Namesake)).values()
+    assert f"kept on {__name__}.HostSession, and not on forum.sessions.HostSession: " in sentence
     assert await find(migrated, session_class=HostSession) == {}
     with pytest.raises(ConfigurationError, match=r"tallied\.E024"):
         async with Discussion(migrated, settings=SETTINGS).lifespan():
