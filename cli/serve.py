@@ -92,8 +92,8 @@ def serve(
         def announce() -> None:
             for warning in checks.in_order(findings):
                 _print(out, warning)
-            page = " (GraphiQL at /graphql)" if has_page else ""
-            sentence = f"Tallied is serving {address}{page}. Press Ctrl-C to stop."
+            what = "GraphiQL" if has_page else "the API, without a playground,"
+            sentence = f"Tallied is serving {address} ({what} at /graphql). Press Ctrl-C to stop."
             out.say(sentence, url=address, playground=has_page)
             if settings.environment == "development" and not out.is_json:
                 option = process.database_option(settings)
