@@ -250,7 +250,7 @@ class Discussion(AsyncShortcuts):
         :raises ConfigurationError: always.
         """
         raise ConfigurationError(
-            "A Discussion is no ASGI application, so it cannot be mounted or served by itself; call"
+            "A Discussion is not an ASGI application, so it cannot be mounted or served alone; call"
             ' discussion.install(app, "/discussion"), or pass discussion.routes() to'
             " Mount(path, routes=…) and discussion.lifespan to the application."
         )

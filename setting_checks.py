@@ -34,13 +34,13 @@ def is_strong_secret(secret: str) -> bool:
 
     A random text of the minimal size passes almost certainly, in hex digits too; a word
     or a short pattern that is repeated does not. Neither does a key of another algorithm:
-    its public half is no secret.
+    its public half is not a secret.
     """
     if "-----BEGIN" in secret or secret.startswith(("{", "ssh-", "ecdsa-")):
         return False
     try:
         return len(secret.encode()) >= MIN_SECRET_SIZE and len(set(secret)) >= 8
-    except UnicodeEncodeError:  # bytes of the environment that are no text
+    except UnicodeEncodeError:  # bytes of the environment that are not text
         return False
 
 

@@ -11,7 +11,7 @@ IPV6_PREFIX = 64
 def client_network(host: str, *, ipv4_prefix: int = 32) -> str:
     """Return the identity of a client: its IPv4 address, or the network of its IPv6 address.
 
-    A text that is no address, which a proxy may send, is returned as it is.
+    A text that is not an address, which a proxy may send, is returned as it is.
 
     :param ipv4_prefix: the bits of an IPv4 address that identify a client.
     """

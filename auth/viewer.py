@@ -112,7 +112,7 @@ def _check_text(field: str, value: object, max_length: int) -> None:
             f"The viewer's {field} must have 1 to {max_length} characters that are not all blank,"
             f" not {len(value)}."
         )
-    # NUL and halves of surrogate pairs cannot be stored. Other control characters are no part of a
+    # NUL and halves of surrogate pairs cannot be stored. Other control characters are not part of a
     # name, and a line break would forge a line of a log.
     if not value.isprintable() and any(_is_control(character) for character in value):
         raise ConfigurationError(

@@ -43,7 +43,7 @@ UNCHANGED = {"BUSY", "UNAVAILABLE", "OVERLOADED"}
 """The codes that say that nothing was changed."""
 
 UNCERTAIN = {"OUTCOME_UNKNOWN", "TIMEOUT", "connection lost", "no answer"}
-"""The codes, and what is no answer, after which nobody knows whether anything was changed."""
+"""The codes, and what is not an answer, after which nobody knows whether anything was changed."""
 
 LOG_FAULTS = ("Traceback", "never awaited", "was destroyed", "never retrieved")
 """What the server must not print."""

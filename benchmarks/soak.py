@@ -6,7 +6,7 @@ Each writer does one random unit of work after the other (:mod:`.random_units`) 
 threads. All the while every counter is recounted: a recount is one snapshot, so it must be
 exact in the midst of writing, too. At the end the words of every message are counted again.
 
-What a user may be told, because somebody else was first, is no error: that the row is gone.
+What a user may be told, because somebody else was first, is not an error: that the row is gone.
 Everything else is, Busy included. The process has warmed up after a fifth of the time; from
 there to the end it may grow by :data:`MOST_GROWTH`, in which the allocator settles. (What
 else would fill for long is kept small: the statements that asyncpg has prepared, of which

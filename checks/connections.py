@@ -40,7 +40,7 @@ def check_connection(connection: Connection) -> Iterator[Finding]:
     if connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() not in ("wal", "memory"):
         yield Finding(
             "tallied.W014",
-            "SQLite's journal is no write-ahead log: readers wait for writers, or fail since the"
+            "SQLite's journal is not a write-ahead log: readers wait for writers, or fail since the"
             " database is locked.",
             'Execute PRAGMA journal_mode = WAL, by a listener for the engine\'s "connect" event;'
             " the file keeps it.",

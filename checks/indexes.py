@@ -97,7 +97,7 @@ def _leads(table: Table, names: Sequence[str], catalog: Catalog) -> bool:
 def _is_served(index: Index, catalog: Catalog) -> bool:
     """Return whether the index or one with the same effect exists, whatever its name."""
     names = tuple(column.name for column in index.columns)
-    # A full index is no replacement for a partial one, in which the rows of a page are adjacent.
+    # A full index is not a replacement for a partial one, in which the rows of a page are adjacent.
     is_full = index.dialect_options["postgresql"]["where"] is None and not index.info
     is_plain = is_full and all(isinstance(part, Column) for part in index.expressions)
     return any(

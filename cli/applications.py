@@ -47,7 +47,7 @@ def load_discussion(name: str, database: str | None) -> Discussion:
         ) from error
     if not isinstance(value, Discussion):
         raise ConfigurationError(
-            f"--app {name} is no Discussion but of the type {type(value).__name__}; name a"
+            f"--app {name} is not a Discussion but of the type {type(value).__name__}; name a"
             " Discussion, or a function without arguments that makes one."
         )
     return value

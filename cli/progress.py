@@ -21,7 +21,7 @@ def bar(out: Output, label: str) -> Iterator[Callable[[int, int], None]]:
     """Yield a function of the finished and the total number that updates a bar on standard error.
 
     The bar appears at the first call, so that an error before it stands alone. JSON has no bar, and
-    neither has an output that is no terminal.
+    neither has an output that is not a terminal.
     """
     columns = (
         TextColumn("{task.description}"),

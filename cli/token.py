@@ -55,7 +55,7 @@ def parse_duration(text: str) -> timedelta:
     match = _DURATION.fullmatch(text.strip())
     if match is None:
         raise ConfigurationError(
-            f"{text!r} is no duration; write a whole number and s, m, h or d, such as 90s or 7d."
+            f"{text!r} is not a duration; write a whole number and s, m, h or d, such as 90s or 7d."
         )
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 

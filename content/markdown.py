@@ -88,7 +88,7 @@ def render_message(message: str) -> str:
 
     :param message: the text that a person has written, in Markdown.
     """
-    # Halves of surrogate pairs are no characters and cannot be encoded.
+    # Halves of surrogate pairs are not characters and cannot be encoded.
     text = message.encode(errors="replace").decode()
     if len(text) > MAX_LENGTH or _count_quotes(text) > MAX_QUOTED:
         return _render_plain(text)

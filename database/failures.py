@@ -102,7 +102,7 @@ _OF_DRIVERS = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, asy
 
 
 def classify(error: BaseException) -> Failure | None:
-    """Return what an error means; None for one that is no failure of the database."""
+    """Return what an error means; None for one that is not a failure of the database."""
     if isinstance(error, PoolTimeoutError):
         return NO_CONNECTION
     if isinstance(error, PendingRollbackError):

@@ -39,7 +39,7 @@ def timeouts(patience: float, idle_timeout: float) -> dict[str, str]:
 
 
 def milliseconds(seconds: float) -> int:
-    """Return the seconds in whole milliseconds, and not as 0, which is no limit."""
+    """Return the seconds in whole milliseconds, and not as 0, which is not a limit."""
     return max(1, int(seconds * 1000))
 
 

@@ -67,7 +67,7 @@ def parse_url(text: str) -> URL:
 
     For PostgreSQL, libpq's ``sslmode`` becomes asyncpg's ``ssl``.
 
-    :raises ConfigurationError: for what is no URL of SQLite or PostgreSQL, or without its driver.
+    :raises ConfigurationError: for any other URL than one of SQLite or PostgreSQL with its driver.
     """
     if not isinstance(text, str):
         hint = "; make it with create_async_engine" if isinstance(text, Engine) else ""
@@ -80,7 +80,7 @@ def parse_url(text: str) -> URL:
     except (ArgumentError, ValueError) as error:
         if _FILE.fullmatch(text):
             raise ConfigurationError(
-                f"{text!r} is no URL; for an SQLite file, use sqlite+aiosqlite:///{text}."
+                f"{text!r} is not a URL; for an SQLite file, use sqlite+aiosqlite:///{text}."
             ) from error
         raise ConfigurationError(f"The database URL cannot be read; {REMEDY}") from error
     if "@" in (url.host or ""):  # of which any part may be the password's, so none is shown

@@ -19,7 +19,7 @@ def parse(text: str, *, max_tokens: int) -> DocumentNode:
     """Return a document, whose nodes know their places in the text but not their tokens.
 
     :param max_tokens: the most lexical tokens that it may have.
-    :raises graphql.GraphQLSyntaxError: for a text that is no document, or is nested too deeply.
+    :raises graphql.GraphQLSyntaxError: for a text that is not a document, or is nested too deeply.
     """
     parser = _CompactParser(text, max_lexical_tokens=max_tokens)
     try:

@@ -129,8 +129,8 @@ def _parser(entity: type[Any], type_: Any) -> Callable[[str], Any]:
     kind: Any = UUID if isinstance(impl, Uuid) else impl.python_type
     if kind not in (int, str, UUID):
         raise ConfigurationError(
-            f"{entity.__name__} has a primary key that is no int, str or UUID; pass a Target with"
-            " a function of your own that reads the titles."
+            f"{entity.__name__} has a primary key other than an int, str or UUID; pass a Target"
+            " with a function of your own that reads the titles."
         )
     bits = 64 if isinstance(impl, BigInteger) else 16 if isinstance(impl, SmallInteger) else 32
 

@@ -30,7 +30,7 @@ _SAFE = re.compile(rb"[A-Za-z0-9._:/@+=-]{1,128}")
 """Ids without spaces, control characters, and characters that a log or a shell interprets."""
 
 _random = Random()
-"""The source of new ids, which are no secrets: the system's own would let other threads run, for
+"""The source of new ids, which are not secrets: the system's own would let other threads run, for
 which a request then waits."""
 
 if hasattr(os, "register_at_fork"):  # not on Windows

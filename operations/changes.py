@@ -122,7 +122,7 @@ class ChangeRoot(Root):
     """A change, and its payload.
 
     :param edges: the edges of the payload, each with its arguments.
-    :param objects: the objects of the payload that are no rows of the change.
+    :param objects: the objects of the payload that are not rows of the change.
     :param function: the name of the generated function of the payload.
     """
 

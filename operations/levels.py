@@ -31,7 +31,7 @@ MAX_JOINS = 40
 """The most tables of a statement; SQLite joins at most 64."""
 
 VALUE_LENGTH = 40
-"""How many characters a value of the response is expected to have, if it is no message."""
+"""How many characters a value of the response is expected to have, if it is not a message."""
 
 MESSAGE: Path = ("message",)
 ID: Path = ("id",)

@@ -37,7 +37,7 @@ class PlanSource:
         """Return the expression of an object."""
         for key, _ in parts:
             if not _NAME.fullmatch(key):
-                raise Unsupported("a response key that is no name")
+                raise Unsupported("a response key that is not a name")
         return "{" + ", ".join(f"{key!r}: {expression}" for key, expression in parts) + "}"
 
     def object_function(self, expression: str) -> str:

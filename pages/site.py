@@ -136,7 +136,7 @@ class Site:
         """Return the addresses of the pages, as a browser requests them."""
         scope = request.scope
         root, above = _mounted_at(scope, self.path)
-        # Not of request.url, which cannot be read with a query that is no UTF-8.
+        # Not of request.url, which cannot be read with a query that is not UTF-8.
         query = quote(scope["query_string"], safe=string.punctuation)
         address = quote(scope["path"]) + (f"?{query}" if query else "")
         if request.method == "POST":  # to which nobody can go back

@@ -50,7 +50,7 @@ async def read_latest_comments(
 
     :param author_id: the author of the comments; by default, everyone.
     :param thread_id: the thread of the comments; by default, all threads.
-    :raises BadUserInput: for a size that is no number from 1 to 1000, or a cursor of another
+    :raises BadUserInput: for a size that is not a number from 1 to 1000, or a cursor of another
         order.
     """
     for name, id in (("author_id", author_id), ("thread_id", thread_id)):
@@ -80,7 +80,7 @@ async def read_moderation_queue(
     :param part: those that wait (``PENDING``), the flagged ones (``FLAGGED``), or both (``ALL``).
     :param thread_id: the thread of the comments; by default, all threads.
     :raises SignInRequired, NotAllowed: for a viewer who may not moderate all threads.
-    :raises BadUserInput: for a size that is no number from 1 to 1000, or a cursor of another
+    :raises BadUserInput: for a size that is not a number from 1 to 1000, or a cursor of another
         order.
     """
     if thread_id is not None:

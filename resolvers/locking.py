@@ -184,7 +184,7 @@ async def _read_context(
 
 
 def _visible_comments(viewer: Viewer | None, author_id: Any) -> Iterator[ColumnElement[bool]]:
-    """Yield the condition for the comments that there are for the viewer, who is no host.
+    """Yield the condition for the comments that there are for the viewer, who is not a host.
 
     Those in lists, and to moderators all; to authors their own as well.
     """

@@ -45,7 +45,7 @@ async def read_replies(
     """Return a page of the replies to a comment, or None if the viewer may read no such comment.
 
     :param descending: whether the latest comes first.
-    :raises BadUserInput: for a size that is no number from 1 to 1000, or a cursor of another
+    :raises BadUserInput: for a size that is not a number from 1 to 1000, or a cursor of another
         order.
     """
     expect_type(UUID, comment_id=comment_id)

@@ -21,7 +21,7 @@ def clean_title(title: str, field: str = "title") -> str:
     """Return the title of a thread without the whitespace around it.
 
     :raises InvalidText: naming `field`.
-    :raises TypeError: for a value that is no text.
+    :raises TypeError: for a value that is not a text.
     """
     expect_type(str, **{field: title})
     return _check_line(title.strip(), field, TITLE_LENGTH)
@@ -31,7 +31,7 @@ def clean_author_name(name: str, field: str = "authorName") -> str:
     """Return the name of a guest without the whitespace around it.
 
     :raises InvalidText: naming `field`.
-    :raises TypeError: for a value that is no text.
+    :raises TypeError: for a value that is not a text.
     """
     expect_type(str, **{field: name})
     return _check_line(name.strip(), field, AUTHOR_NAME_LENGTH)
@@ -41,7 +41,7 @@ def clean_message(message: str, field: str = "message", max_length: int = MESSAG
     """Return the message of a comment unchanged, if it follows the rules.
 
     :raises InvalidText: naming `field`.
-    :raises TypeError: for a value that is no text.
+    :raises TypeError: for a value that is not a text.
     """
     expect_type(str, **{field: message})
     return _check_text(message, field, max_length)
@@ -51,7 +51,7 @@ def clean_reason(reason: str | None, field: str = "reason") -> str | None:
     """Return the reason for a change unchanged, if it follows the rules.
 
     :raises InvalidText: naming `field`.
-    :raises TypeError: for a value that is no text.
+    :raises TypeError: for a value that is not a text.
     """
     if reason is None:
         return None
@@ -119,7 +119,7 @@ def _check_text(text: str, field: str, max_length: int) -> str:
     if character == "\0":
         _reject_character(character, "a NUL character (U+0000), which cannot be stored", field)
     elif character is not None:
-        kind = "half a surrogate pair (U+D800 to U+DFFF), which is no character"
+        kind = "half a surrogate pair (U+D800 to U+DFFF), which is not a character"
         _reject_character(character, kind, field)
     if is_blank(text):
         raise InvalidText(

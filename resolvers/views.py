@@ -107,7 +107,7 @@ async def read_threads(
 ) -> ViewPage[ThreadView]:
     """Return a page of the threads that the viewer may read; the arguments are the API's.
 
-    :raises BadUserInput: for a size that is no number from 1 to 1000, or a cursor of another
+    :raises BadUserInput: for a size that is not a number from 1 to 1000, or a cursor of another
         order.
     """
     reader, access = await begin(connection, access)
@@ -140,7 +140,7 @@ async def read_comments(
     """Return a page of a thread's comments, or None if the viewer may read no such thread.
 
     :param descending: whether the latest comes first.
-    :raises BadUserInput: for a size that is no number from 1 to 1000, or a cursor of another
+    :raises BadUserInput: for a size that is not a number from 1 to 1000, or a cursor of another
         order.
     """
     _expect_filter(CommentFilter, filter_by)
@@ -164,7 +164,7 @@ async def read_comments_since(
     They are of all levels, in the order of :attr:`.Comment.seq`. A poller goes on with the number
     of the last one, and gets each comment once.
 
-    :raises BadUserInput: for a size that is no number from 1 to 1000, or a cursor of another
+    :raises BadUserInput: for a size that is not a number from 1 to 1000, or a cursor of another
         order.
     """
     expect_type(int, seq=seq)

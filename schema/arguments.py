@@ -185,7 +185,7 @@ class ThreadFilterInput:
     title_contains: str | None = strawberry.field(
         default=UNSET,
         description="Threads whose title contains this text, of at most "
-        f"{TITLE_LENGTH} characters. Case does not matter. An empty text is no condition. "
+        f"{TITLE_LENGTH} characters. Case does not matter. An empty text is ignored. "
         "A text without three letters or digits in a row is looked for in the next "
         f"{MAX_SEARCHED} threads of the order.",
     )
@@ -220,7 +220,7 @@ class CommentFilterInput:
         default=UNSET,
         description="Comments by guests with exactly this name, of at most "
         f"{AUTHOR_NAME_LENGTH} characters. Case matters, invisible characters do not. An empty "
-        "text is no condition.",
+        "text is ignored.",
     )
     since: datetime | None = strawberry.field(
         default=UNSET, description="Comments created at this time or later."

@@ -64,7 +64,7 @@ def check_rename(rename: Mapping[str, str], *roots: type) -> None:
     unknown = sorted(rename.keys() - set().union(*names))
     if unknown:
         raise ConfigurationError(
-            f"rename names {unknown[0]}, which is no root field of Tallied's; write it as in"
+            f"rename names {unknown[0]}, which is not a root field of Tallied's; write it as in"
             " schema.graphql, like addComment."
         )
     for fields in names:

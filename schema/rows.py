@@ -19,7 +19,7 @@ NO_ROWS: Mapping[str, Record] = MappingProxyType({})
 class Row:
     """An object with the columns of a row that its client has requested, and no others.
 
-    It is no type of the schema itself.
+    It is not a type of the schema itself.
     """
 
     model: ClassVar[type[Any]]

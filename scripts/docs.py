@@ -59,7 +59,7 @@ def build(folder: Path) -> int:
 def adapt(page: Path, source: str) -> str:
     """Return the text of a page as the site has it.
 
-    Links to files of the repository that are no pages lead to their addresses below `source`,
+    Links to files of the repository that are not pages lead to their addresses below `source`,
     and a block that is a file has its name as a title.
     """
 

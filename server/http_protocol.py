@@ -221,7 +221,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.handle_websocket_upgrade()
             self.unread.clear()
         elif self.parser.get_method() == b"CONNECT":
-            self._refuse(400, "BAD_REQUEST", "This server is no proxy: there is no CONNECT.")
+            self._refuse(400, "BAD_REQUEST", "This server is not a proxy: there is no CONNECT.")
         else:
             self.unread[:0] = self._head_without_upgrade() + rest
             self.parser = httptools.HttpRequestParser(self)

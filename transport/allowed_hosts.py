@@ -27,7 +27,7 @@ HEALTH = "/health"
 address of the machine, a name of its own or none, and a response has no content of the database."""
 
 MALFORMED = "?"
-"""The name that stands for a malformed one: it is no address, and only ``*`` matches it."""
+"""The name that stands for a malformed one: it is not an address, and only ``*`` matches it."""
 
 _HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{0,5}))?")
 

@@ -57,7 +57,7 @@ def check_content(headers: Headers) -> None:
 async def read_body(request: HTTPRequest, settings: Settings) -> Request:
     """Return the request in the body of a POST whose headers have passed :func:`check_content`.
 
-    :raises RequestError: for a body that is no JSON or no GraphQL-over-HTTP request, and for one
+    :raises RequestError: for a body that is not JSON or no GraphQL-over-HTTP request, and for one
         that is too large or too slow.
     """
     try:
@@ -149,7 +149,7 @@ def _loads(text: bytes | str, what: str) -> Any:
 
 
 def describe_json_fault(text: bytes | str) -> str:
-    """Return the error of a text that is no JSON, as the end of a sentence.
+    """Return the error of a text that is not JSON, as the end of a sentence.
 
     It names a byte order mark, which editors and Windows tools write, and which is invisible.
     RFC 8259, section 8.1, forbids it.
@@ -165,7 +165,7 @@ def describe_json_fault(text: bytes | str) -> str:
 def parse_request(content: Any) -> Request:
     """Return the request in a client's JSON.
 
-    :raises RequestError: for a value that is no GraphQL-over-HTTP request.
+    :raises RequestError: for a value that is not a GraphQL-over-HTTP request.
     """
     if not isinstance(content, dict):
         raise bad_request('Send one JSON object, such as {"query": "{ __typename }"}.')

@@ -107,7 +107,7 @@ class BareDatabase(ABC):
         return rows[0] if rows else None
 
     async def top_level(self, thread: UUID, size: int) -> Rows:
-        """Return the first comments of a thread that are no replies."""
+        """Return the first comments of a thread that are not replies."""
         return await self.fetch(TOP_LEVEL, thread, size)
 
     async def reactions(self, comments: list[Any]) -> Rows:

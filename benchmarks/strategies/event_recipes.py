@@ -40,7 +40,7 @@ def _attribute_events() -> Strategy:
     """Add the difference to the thread in memory in listeners for ``set``.
 
     As published, the value before is a message, a thread or None; it has become a symbol where
-    the attribute was never set. So what is no message has no words here.
+    the attribute was never set. So what is not a message has no words here.
     """
     strategy = map_strategy("attribute events")
 

@@ -22,7 +22,7 @@ class AggregatedWords:
     """The cached column, as SQLAlchemy-Utils declares it."""
 
     @aggregated("comments", Column(Integer, nullable=False, server_default="0"))
-    def word_count(cls: Any):  # type: ignore[no-untyped-def]  # what it returns is no column
+    def word_count(cls: Any):  # type: ignore[no-untyped-def]  # what it returns is not a column
         """Return the expression that each UPDATE stores in the column."""
         return func.coalesce(func.sum(cls.comments.property.mapper.class_.word_count), 0)
 

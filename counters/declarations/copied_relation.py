@@ -57,7 +57,7 @@ class ForeignKeyTracker(InternalCounter):
 
 
 class ColumnTracker(InternalCounter):
-    """A copied column that is no counter: where it changes, its row is written.
+    """A copied column that is not a counter: where it changes, its row is written.
 
     A new row has nobody to copy it yet, and one that is gone nobody any more.
     """

@@ -42,7 +42,7 @@ class Counter:
     :param of: the column of the source that is summed or compared.
     :param where: a condition on the source's own columns; rows that do not meet it are
         not counted, and a row that comes to meet it counts as one that comes.
-    :raises TypeError: for a column or a relationship that is no attribute of a mapped class.
+    :raises TypeError: for a column or a relationship that is not an attribute of a mapped class.
     """
 
     def __init__(

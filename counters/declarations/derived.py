@@ -84,7 +84,7 @@ def _findings(derived: Derived) -> Iterator[tuple[str, str, str]]:
     if not callable(derived.compute) or iscoroutinefunction(derived.compute):
         yield (
             "counters.E033",
-            f"The compute of {derived} is no plain function.",
+            f"The compute of {derived} is not a plain function.",
             "Give a function from a value of one column to a value of the other.",
         )
 

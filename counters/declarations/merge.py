@@ -11,7 +11,7 @@ class _FollowingProperty(ColumnProperty[Any]):
     """A mapped column that is not merged.
 
     A detached object carries a counter, or a derived column, as it was when it was loaded;
-    merging it is no assignment, and there is no event that tells the two apart.
+    merging it is not an assignment, and there is no event that tells the two apart.
     """
 
     __slots__ = ()

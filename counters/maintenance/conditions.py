@@ -86,7 +86,7 @@ def _read(column: Any, text: str) -> Any:
     try:
         value = type_.enum_class[text] if kind is Enum else read(text)
     except (ValueError, KeyError, InvalidOperation) as error:
-        raise BadUserInput(f"{text!r} is no value of {column.key}; it takes {form}.") from error
+        raise BadUserInput(f"{text!r} is not a value of {column.key}; it takes {form}.") from error
     if isinstance(type_, DateTime) and type_.timezone and value.tzinfo is None:
         return value.replace(tzinfo=UTC)
     return value

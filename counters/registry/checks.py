@@ -112,5 +112,5 @@ def check_no_counters(columns: Iterable[Derived], counters: Iterable[Counter]) -
             "counters.E034",
             f"{derived} is derived from {derived.source_name}, and one of them is a counter, "
             f"which only its counter writes.",
-            "Derive a column of its own from a column that is no counter.",
+            "Derive a column of its own from a column that is not a counter.",
         )

@@ -138,7 +138,7 @@ def check_number(counter: Counter) -> Iterator[Finding]:
     if counter.is_copy or not isinstance(plain_type(column.type), Integer):
         yield (
             "counters.E042",
-            f"{counter.of} is no integer column of the class that {counter.via} starts from.",
+            f"{counter.of} is not an integer column of the class that {counter.via} starts from.",
             "Number the rows of the class that has the foreign key, by an Integer or BigInteger.",
         )
     elif not column.nullable or column.default is not None or column.server_default is not None:

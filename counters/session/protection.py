@@ -66,7 +66,7 @@ def _guard(counter: Counter) -> None:
 def is_same_value(type_: TypeEngine[Any], value: Any, present: Any) -> bool:
     """Return whether assigning `value` to a column that holds `present` changes nothing.
 
-    An SQL expression is no value: only the database knows what it comes to.
+    An SQL expression is not a value: only the database knows what it comes to.
     """
     if is_expression(value):
         return False

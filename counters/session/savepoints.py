@@ -36,7 +36,7 @@ class Savepoint:
         self.unloaded: set[Any] = set()
         """The identities of those that were written before their object was loaded.
 
-        What such an object shows is no value from before the savepoint.
+        What such an object shows is not a value from before the savepoint.
         """
 
     def absorb(self, inner: Savepoint) -> None:

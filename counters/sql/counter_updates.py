@@ -213,7 +213,7 @@ def _update_many(
 ) -> tuple[DriverStatement, list[str]]:
     """Return the statement for `size` parents, and the names of its parameters, parent by parent.
 
-    There may be fewer parents: a parameter that is NULL is no parent's key.
+    There may be fewer parents: a parameter that is NULL is not a parent's key.
     """
     parents = plain_table(mapper, names)
     key = key_columns(parents, mapper)

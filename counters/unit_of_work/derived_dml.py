@@ -181,7 +181,8 @@ class _Filling:
             return
         for name in {name for row in self.rows for name in row}:
             if name in self.mapper.all_orm_descriptors and name not in self.mapper.column_attrs:
-                raise self._refusal(f"sets {name}, which is no column", "name the columns instead")
+                problem = f"sets {name}, which is not a column"
+                raise self._refusal(problem, "name the columns instead")
 
     # Both
 

@@ -73,7 +73,7 @@ class Order:
     def decode(self, cursor: str, field: str) -> Position:
         """Return the position that a cursor encodes.
 
-        :raises BadUserInput: naming `field`, for a value that is no cursor of this order.
+        :raises BadUserInput: naming `field`, for a value that is not a cursor of this order.
         """
         try:
             padded = cursor + "=" * (-len(cursor) % 4)

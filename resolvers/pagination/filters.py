@@ -120,7 +120,7 @@ Filter = ThreadFilter | CommentFilter
 def thread_filter(
     title_contains: str | None, active_since: datetime | None, min_comment_count: int | None
 ) -> ThreadFilter:
-    """Return a filter of threads, after checking it; a blank text is no condition.
+    """Return a filter of threads, after checking it; a blank text is ignored.
 
     :raises BadUserInput: naming the condition.
     """
@@ -139,7 +139,7 @@ def comment_filter(
     top_level_only: bool = True,
     statuses: Collection[str] = (),
 ) -> CommentFilter:
-    """Return a filter of comments, after checking it; a blank name is no condition.
+    """Return a filter of comments, after checking it; a blank name is ignored.
 
     :raises BadUserInput: naming the condition.
     """

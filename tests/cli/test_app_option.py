@@ -190,9 +190,15 @@ def test_missing_database_is_reported(
         ("{app}:", "error: --app must be a module and the name"),
         ("{app}:none", "error: --app {app}:none cannot be loaded (AttributeError: "),
         ("{app}:fail", "error: --app {app}:fail cannot be loaded (RuntimeError: no such luck)."),
-        ("{app}:number", "error: --app {app}:number is no Discussion but of the type int; name"),
-        ("{app}:asgi", "error: --app {app}:asgi is no Discussion but of the type Starlette; name"),
-        ("{app}:Discussion", "error: --app {app}:Discussion is no Discussion but of the type type"),
+        ("{app}:number", "error: --app {app}:number is not a Discussion but of the type int; name"),
+        (
+            "{app}:asgi",
+            "error: --app {app}:asgi is not a Discussion but of the type Starlette; name",
+        ),
+        (
+            "{app}:Discussion",
+            "error: --app {app}:Discussion is not a Discussion but of the type type",
+        ),
         ("{app}x:a", "error: --app {app}x:a cannot be loaded (ModuleNotFoundError: "),
     ],
 )

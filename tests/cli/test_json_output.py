@@ -54,7 +54,7 @@ def test_every_command_answers_in_json(
     ("arguments", "part"),
     [
         (["verify", "--database", "nonsense"], "The database URL cannot be read"),
-        (["token", "7", "--expires", "never"], "'never' is no duration"),
+        (["token", "7", "--expires", "never"], "'never' is not a duration"),
         (["serve", "--port", "http"], "--port must be a whole number"),
         (["serv"], "is serve meant?"),
         (["verify", "--colour"], "There is no option --colour"),

@@ -191,11 +191,14 @@ def test_interrupted_rebuild_prints_how_to_continue(
             ["verify", "Thread", "--where", "words > 3"],
             "Thread has no column 'words'; it has id, title",
         ),
-        (["verify", "Thread", "--where", "id = 12"], "'12' is no value of id; it takes a UUID"),
-        (["verify", "Thread", "--where", "created_at > soon"], "'soon' is no value of created_at"),
+        (["verify", "Thread", "--where", "id = 12"], "'12' is not a value of id; it takes a UUID"),
+        (
+            ["verify", "Thread", "--where", "created_at > soon"],
+            "'soon' is not a value of created_at",
+        ),
         (
             ["verify", "Thread", "--where", "word_count = 3; DROP"],
-            "'3; DROP' is no value of word_count",
+            "'3; DROP' is not a value of word_count",
         ),
         (
             ["verify", "--where", "id = 12"],
@@ -213,7 +216,7 @@ def test_interrupted_rebuild_prints_how_to_continue(
             ["rebuild", "--after", "12"],
             "The place '12' cannot be read; write ReactionTotal:ID",
         ),
-        (["rebuild", "Thread", "--after", "12"], "'12' is no value of id; it takes a UUID"),
+        (["rebuild", "Thread", "--after", "12"], "'12' is not a value of id; it takes a UUID"),
         (["verify", "--sample", "0"], "--sample must be a whole number of 1 or more"),
     ],
 )

@@ -57,7 +57,7 @@ def test_token_is_printed_and_nothing_else(
         (["42", "--expires", "0s"], "A token expires after 1 second to 366 days, not after 0"),
         (["42", "--expires", "367d"], "not after 31,708,800 seconds"),
         (["42", "--expires", "999999999d"], "A token expires after 1 second to 366 days"),
-        (["42", "--expires", "soon"], "'soon' is no duration; write a whole number and s,"),
+        (["42", "--expires", "soon"], "'soon' is not a duration; write a whole number and s,"),
         ([], "SUBJECT is missing. See `tallied token --help`."),
     ],
 )  # fmt: skip
@@ -102,5 +102,5 @@ def test_duration_is_whole_number_with_its_unit() -> None:
     ["", "h", "7", "1.5h", "-1h", "+1h", "1 h", "1H", "1w", "1h30m", "٣h", "1h\n2", "1234567890s"],
 )
 def test_bad_duration_is_refused(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="is no duration; write a whole number and"):
+    with pytest.raises(ConfigurationError, match="is not a duration; write a whole number and"):
         parse_duration(text)

@@ -47,8 +47,11 @@ def assert_refused(result: Result, *parts: str) -> None:
     ("url", "reason"),
     [
         ("nonsense", "The database URL cannot be read; use sqlite+aiosqlite:///FILE"),
-        ("x.db", "'x.db' is no URL; for an SQLite file, use sqlite+aiosqlite:///x.db."),
-        ("/no/x.db", "'/no/x.db' is no URL; for an SQLite file, use sqlite+aiosqlite:////no/x.db."),
+        ("x.db", "'x.db' is not a URL; for an SQLite file, use sqlite+aiosqlite:///x.db."),
+        (
+            "/no/x.db",
+            "'/no/x.db' is not a URL; for an SQLite file, use sqlite+aiosqlite:////no/x.db.",
+        ),
         ("u:s3cret@h/x.db", "The database URL cannot be read; use sqlite+aiosqlite:///FILE"),
         ("", "The database URL cannot be read"),
         ("postgresql://u:s3cret@h:port/d", "The database URL cannot be read"),
@@ -96,7 +99,7 @@ def test_sqlite_file_that_cannot_be_opened(commands: Commands) -> None:
     assert_refused(
         commands("migrate", "--database", "sqlite:///no/folder/x.db"), "unable to open", remedy
     )
-    Path("notes.txt").write_text("This is no database, but long enough to look at. " * 40)
+    Path("notes.txt").write_text("This is not a database, but long enough to look at. " * 40)
     before = Path("notes.txt").read_bytes()
     assert_refused(
         commands("migrate", "--database", "sqlite:///notes.txt"), "file is not a database", remedy

@@ -137,7 +137,7 @@ HOSTILE = {
     "an address used often": "[a]: http://" + "x" * 5000 + "\n\n" + "[a]" * 1600,
     "underlines": full("a\n=\n"),
     "the beginnings of URLs": full("a://"),
-    "URLs that are no links": full("http://a."),
+    "URLs that are not links": full("http://a."),
     "URLs with brackets that stay open": full("http://a/("),
     "as many URLs as may be": "http://a.b/[( " * 300 + "(" * 5800,
     "nothing": full("\n"),

@@ -149,7 +149,7 @@ async def test_thread_for_creates_thread_once(
         assert again == created
         assert (await client(FIND, t=type_, id=str(id)))["id"] == created["id"]
     assert await count_rows(host.database, Thread) == 1
-    assert set(await host.authors()) == {"user-1"}  # who only found it is no author
+    assert set(await host.authors()) == {"user-1"}  # who only found it is not an author
     await host.bob.comment(created["id"])
     await host.assert_exact()
 
@@ -319,7 +319,7 @@ async def test_target_has_own_rights_of_guests(database: Database) -> None:
         (lambda: Target("a", titles, message_length=0), "from 1 to 100000, or None, not 0"),
         (lambda: Target("a", titles, message_length=100_001), "not 100001"),
         (lambda: Target.of("a", Pair), "primary key of 2 columns"),
-        (lambda: Target.of("a", Moment), "no int, str or UUID"),
+        (lambda: Target.of("a", Moment), "other than an int, str or UUID"),
         (lambda: Target.of("a", Place), "no column 'title'"),
         (
             lambda: Discussion(

@@ -33,7 +33,7 @@ HASH = re.compile(r"^    --hash=sha256:[0-9a-f]{64}( \\)?$")
 
 
 def pins(lock: str) -> dict[str, str]:
-    """Return the versions of a lock; fail on a line that is no pin, hash or comment."""
+    """Return the versions of a lock; fail on a line that is not a pin, hash or comment."""
     result: dict[str, str] = {}
     for line in (REQUIREMENTS / f"{lock}.txt").read_text("utf-8").splitlines():
         if match := PIN.match(line):

@@ -116,7 +116,7 @@ def test_name_is_renamed_in_both_roots() -> None:
     ("input", "sentence"),
     [
         ({"rename": {"node": "forumNode"}}, "node cannot be renamed: Relay asks for it"),
-        ({"rename": {"add_comment": "x"}}, "add_comment, which is no root field of Tallied's"),
+        ({"rename": {"add_comment": "x"}}, "add_comment, which is not a root field of Tallied's"),
         ({"rename": {"viewer": "forum viewer"}}, "viewer the name 'forum viewer', which no field"),
         ({"rename": {"viewer": "__viewer"}}, "viewer the name '__viewer', which no field"),
         ({"rename": {"viewer": "author"}}, "gives two fields of Tallied's the name author"),

@@ -30,7 +30,7 @@ class Browsing:
         return self.page
 
     def form(self, action: str, reply_to: str | None = None) -> Any:
-        """Return a form of the page: the first that is no reply, or the reply to a comment."""
+        """Return a form of the page: the first that is not a reply, or the reply to a comment."""
         forms = self.page.css(f"form[action$='{action}']")
         for form in forms:
             field = form.css_first("input[name=reply_to]")

@@ -54,7 +54,7 @@ class Article(Host):
 
 
 class Topic(Host):
-    """A row of which teasers copy a column that is no counter."""
+    """A row of which teasers copy a column that is not a counter."""
 
     __tablename__ = "topic"
 

@@ -59,8 +59,8 @@ def test_condition_becomes_expression(mapper: Mapper[Any], text: str, sql: str) 
     [
         ("DROP TABLE x", "The condition 'DROP TABLE x' cannot be read; write a column, one of"),
         ("words > 3", "Source has no column 'words'; it has id, parent_id, part, colour, size,"),
-        ("part > three", "'three' is no value of part; it takes a whole number."),
-        ("colour = r", "'r' is no value of colour; it takes one of the names of its values."),
+        ("part > three", "'three' is not a value of part; it takes a whole number."),
+        ("colour = r", "'r' is not a value of colour; it takes one of the names of its values."),
         ("picture = x", "picture cannot be compared on the command line."),
     ],
 )

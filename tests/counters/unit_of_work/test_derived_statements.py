@@ -282,7 +282,7 @@ def test_statement_on_custom_models_derives_columns(shelves: Session, name: str)
 
 
 def test_synonym_in_a_list_of_parameters_is_refused(shelves: Session) -> None:
-    with pytest.raises(UncountedStatementError, match="sets text, which is no column"):
+    with pytest.raises(UncountedStatementError, match="sets text, which is not a column"):
         shelves.execute(update(Essay), [{"id": two(shelves), "text": "a b c d"}])
     assert_verified(shelves, essays)
 
