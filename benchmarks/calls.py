@@ -107,10 +107,10 @@ class Client(asyncio.Transport):
         return False
 
     def pause_reading(self) -> None:
-        """Go on: a request has few bytes."""
+        """Do nothing: a request has few bytes."""
 
     def resume_reading(self) -> None:
-        """Go on."""
+        """Do nothing."""
 
 
 async def measure(

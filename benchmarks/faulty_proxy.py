@@ -43,11 +43,11 @@ class FaultyProxy:
         return not self._flowing.is_set()
 
     def stall(self) -> None:
-        """Let nothing through any more, as a network does that has gone silent."""
+        """Let nothing through any more, like a network that has gone silent."""
         self._flowing.clear()
 
     def resume(self) -> None:
-        """Let everything through again, what was held back first."""
+        """Let everything through again, beginning with what was held back."""
         self._flowing.set()
 
     def cut(self) -> None:

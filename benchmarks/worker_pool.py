@@ -33,7 +33,7 @@ class WorkerPool:
         self.pipes = pipes
 
     def insert(self, tasks: Sequence[Task]) -> float:
-        """Let all do their tasks at once; the seconds from the first start to the last end.
+        """Run all tasks at once, and return the seconds from the first start to the last end.
 
         :raises Failed: when one of them has failed.
         """

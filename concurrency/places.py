@@ -25,7 +25,7 @@ class Places:
         self.free -= 1
 
     def leave(self) -> None:
-        """Hand a place to the task that has waited longest, or have it free."""
+        """Hand a place to the task that has waited longest, or free it."""
         while self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():
@@ -35,7 +35,7 @@ class Places:
 
     @asynccontextmanager
     async def wait(self) -> AsyncIterator[None]:
-        """Have a place in the block, after waiting for one."""
+        """Wait for a place, and hold it in the block."""
         if self.free:
             self.take()
         else:

@@ -141,7 +141,7 @@ _operation: ContextVar[list[Scheduler] | None] = ContextVar("tallied_operation",
 
 
 def begin_operation() -> None:
-    """Have one scheduler for the current task and the tasks that it starts, once they need it."""
+    """Let the current task and the tasks that it starts share one scheduler, once they need it."""
     _operation.set([])
 
 

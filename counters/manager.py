@@ -177,7 +177,7 @@ class Counters(CounterRegistry):
         return lock_all(self._installed(session), session, class_, condition)
 
     def mark_locked(self, session: Session, obj: object) -> None:
-        """Tell that an object was just loaded under its row's lock by a statement of the caller's.
+        """Record that a statement of the caller has just loaded an object under its row's lock.
 
         The next flush needs not read the row again then, as after :meth:`lock`.
         """

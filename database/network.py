@@ -76,7 +76,7 @@ def keep_alive(connection: Any) -> None:
 
 
 def refuse_closed(connection: DBAPIConnection, record: object, proxy: object) -> None:
-    """Have the pool open another connection in place of one that the server has closed.
+    """Make the pool replace a connection that the server has closed.
 
     asyncpg knows that without asking, as soon as the event loop has read the end of the stream.
     """

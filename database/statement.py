@@ -119,7 +119,7 @@ class CompiledStatement:
         """Whether :meth:`process` may change rows."""
 
     def leave_to_thread(self) -> None:
-        """Have SQLite's thread execute it, for longer with each time in a row that this is called.
+        """Leave it to SQLite's thread for a time, which grows with each call in a row.
 
         The machine may have been busy with something else, once.
         """

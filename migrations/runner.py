@@ -122,7 +122,7 @@ async def _run(database: Database, step: Callable[[Config, State], None]) -> Sta
         async with _one_at_a_time():
             return await database.write(work)
     except Unavailable as error:
-        # Who migrates is to know what the database has said.
+        # The messages of the database are for the person who migrates.
         raise error.__cause__ or error from None
     except Busy as error:
         if getattr(getattr(error.__cause__, "orig", None), "sqlstate", "") != _LOCK_NOT_AVAILABLE:
@@ -133,7 +133,7 @@ async def _run(database: Database, step: Callable[[Config, State], None]) -> Sta
 
 
 def _set_search_path(connection: Connection, schema: str) -> None:
-    """Have the names of the migrations mean what is in the schema, until the transaction ends."""
+    """Resolve the names in the migrations within the schema, until the transaction ends."""
     quoted = connection.dialect.identifier_preparer.quote_identifier(schema)
     with suppress(DBAPIError), connection.begin_nested():
         # Where every schema finds it; what the migrations do without it, they say.

@@ -77,7 +77,7 @@ async def show_error(site: Site, request: Request, error: UserError) -> Response
     its error, so that it is not lost.
     """
     if isinstance(error, Unauthenticated) or not hasattr(request.state, "tallied_viewer"):
-        request.state.tallied_viewer = None  # Who could not be read is not read again.
+        request.state.tallied_viewer = None  # A viewer that could not be read is not read again.
     sign_in = site.links(request).sign_in_page()
     needs_sign_in = isinstance(error, SignInRequired | Unauthenticated)
     if needs_sign_in and request.method == "GET" and sign_in is not None:

@@ -240,7 +240,7 @@ async def _lock_to_edit(
 async def _hold_back(
     session: AsyncSession, tree: CommentTree, comment: Comment, reason: str
 ) -> None:
-    """Have an edited comment wait for a moderator, unless one has hidden it."""
+    """Let an edited comment wait for a moderator, unless one has hidden it."""
     if comment.status not in (PUBLISHED, PENDING):
         return
     record_act(session, comment, comment.status, PENDING, None, reason)

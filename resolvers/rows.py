@@ -68,7 +68,7 @@ async def lock_thread(session: AsyncSession, id: UUID) -> Record | None:
 
 
 def _record_lock(session: AsyncSession, row: Record) -> Record:
-    """Spare the flush the lock that it takes to number comments of a thread."""
+    """Record that a thread is locked, so that the flush need not lock it to number comments."""
     counters.record_lock(session.sync_session, Thread, row["id"], row)
     return row
 

@@ -1,4 +1,4 @@
-"""Bring in the GraphQL clients that the contract tests run, and a node to run them.
+"""Install the GraphQL clients that the contract tests run, and a node to run them.
 
     python scripts/clients.py [--lock]
 

@@ -67,7 +67,7 @@ def is_current(lock: str) -> bool:
 
 
 def install(target: str) -> None:
-    """Bring the environment and the assets to what the checkout asks for.
+    """Install the environment and the assets that the checkout asks for.
 
     :raises InstallError: when a step failed; the next run takes it up again.
     """

@@ -1,4 +1,4 @@
-"""Bring in the playground's assets: GraphiQL and what it runs on.
+"""Download the playground's assets: GraphiQL and what it runs on.
 
 The repository holds no copy of them. ``requirements/playground.json`` names each npm
 package with its version, the integrity of its archive (Subresource Integrity, as npm's

@@ -368,7 +368,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._answer_last()
 
     def _withdraw(self, cycle: RequestResponseCycle) -> None:
-        """Take a request back whose body turns out to be malformed."""
+        """Withdraw a request whose body turns out to be malformed."""
         if cycle.response_started:
             self._last_answer = b""  # There is one answer to a request.
         elif cycle is not self._current:

@@ -53,7 +53,7 @@ def make_landing_routes(settings: Settings, database: str, *, has_pages: bool) -
     :param database: the kind of the database, as people call it.
     :param has_pages: whether the discussions are served as pages, too.
     """
-    # Where it is on the disk is no business of strangers.
+    # Strangers need not know where it is on the disk.
     command = find_command() if settings.environment == "development" else "tallied"
     page = Template((Path(__file__).parent / "landing.html").read_text("utf-8"))
     text = page.substitute(

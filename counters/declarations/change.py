@@ -38,7 +38,7 @@ class Change:
         )
 
     def recount(self, counter: Hashable) -> None:
-        """Have a sum recounted, once its parent is locked."""
+        """Schedule a recount of a sum, once its parent is locked."""
         if self.recounted is None:
             self.recounted = set()
         self.recounted.add(counter)

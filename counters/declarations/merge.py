@@ -33,6 +33,6 @@ class _FollowingProperty(ColumnProperty[Any]):
 
 
 def leave_out_of_merge(prop: Any) -> None:
-    """Have ``Session.merge`` leave a mapped column as it is in the session."""
+    """Make ``Session.merge`` leave a mapped column as it is in the session."""
     if type(prop) is ColumnProperty:
         prop.__class__ = _FollowingProperty

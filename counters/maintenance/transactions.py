@@ -38,7 +38,7 @@ A writer that finds the file locked looks again after 100 ms at most (sqlite3.c,
 
 @contextmanager
 def transactional(connection: Connection) -> Iterator[None]:
-    """Let `connection` have transactions in the block, though it be in AUTOCOMMIT.
+    """Enable transactions of `connection` in the block, even if it is in AUTOCOMMIT.
 
     On SQLite nothing needs to be done, where a transaction can always be begun by hand.
     """

@@ -106,7 +106,7 @@ def refused_assignment(counter: Counter) -> CounterAssignmentError:
 def forget_assignments(
     counters: Sequence[Counter], connection: Connection, state: InstanceState[Any]
 ) -> None:
-    """Take assignments to `counters` out of the history of an object that is about to be written.
+    """Remove assignments to `counters` from the history of an object that will be written.
 
     :raises CounterAssignmentError: for a value that was assigned before it was loaded, and is
         not the one in the row.

@@ -116,7 +116,7 @@ class Numbers:
         return all((number, state, parent) in self._given for number, parent in parents)
 
     def add(self, source: Source, key: Key, old: RowValues | None, new: RowValues) -> None:
-        """Have a stored row numbered by :meth:`store`."""
+        """Schedule a stored row to be numbered by :meth:`store`."""
         self._unnumbered.append((source, key, old, new))
 
     def store(self) -> list[Row]:

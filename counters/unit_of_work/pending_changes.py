@@ -90,7 +90,7 @@ class PendingChanges:
             self.count(source, old, new)
 
     def read_later(self, source: Source, key: Key, old: RowValues | None) -> None:
-        """Have a row that was `old` read and counted before the changes are written."""
+        """Schedule a row that was `old` to be read and counted before the changes are written."""
         self._unread[source].setdefault(key, old)
 
     def change_of(self, mapper: Mapper[Any], key: Key) -> Change:

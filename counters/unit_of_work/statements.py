@@ -182,7 +182,7 @@ class Statement:
         return result
 
     def _clear_numbers(self) -> None:
-        """Have an UPDATE that moves rows take their numbers off, which may be taken elsewhere.
+        """Clear the numbers of the rows that an UPDATE moves, which may be taken elsewhere.
 
         What has not moved gets its number back.
         """

@@ -21,7 +21,7 @@ HOST = "127.0.0.1"
 
 
 async def prepare(config: Config, password: str) -> None:
-    """Bring the database to where it can be served from."""
+    """Prepare the database for the server."""
     engine = make_engine(config.database)
     discussion = make_discussion(engine)
     try:

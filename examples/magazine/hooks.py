@@ -34,7 +34,7 @@ Tell: TypeAlias = Callable[[News], Awaitable[None]]
 
 
 async def log(news: News) -> None:
-    """Tell by the log; a mail would be sent here."""
+    """Write to the log, where an application would send an email."""
     logger.info("to %s: a new comment on %r", news.name, news.headline)
 
 
