@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from binascii import b2a_base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -16,21 +15,29 @@ _NO_ID = str(UUID(int=0))
 _DIGITS = [place for place, character in enumerate(_NO_ID) if character != "-"]
 """The places of the digits in the text of a key."""
 
-_STORED = re.compile("(?:[0-9a-f]{32}\n)*")
+_HEXADECIMAL = b"0123456789abcdef"
+
+_FEW = 8
+"""How many keys are encoded one by one in less time than all at once."""
+
+_FRAMES: Mapping[int, tuple[bytes, bytes, bytes]] = {
+    0: (b"\xff\xff\xff", b"////", b"\n"),
+    1: (b"?", b"/", b"=\n"),
+    2: (b"\x0f\xff", b"//", b"==\n"),
+}
+"""What fills up an id to whole groups of three bytes, by the number of bytes that are missing; its
+base64, which is no part of another id; and how that ends the id instead."""
 
 
-def encode_ids(type_name: str, keys: Sequence[Any]) -> dict[Any, str]:
+def encode_ids(type_name: str, keys: Iterable[Any]) -> dict[Any, str]:
     """Return :func:`~tallied.schema.ids.encode_id` of each key, for very many keys."""
-    if len(keys) == 1:
-        (key,) = keys
-        return {} if key is None else {key: encode_id(type_name, key)}
-    unique = dict.fromkeys(keys)
-    unique.pop(None, None)
-    if len(unique) < 2:
+    unique = _unique(keys)
+    if len(unique) <= _FEW:
         return {key: encode_id(type_name, key) for key in unique}
-    prefix, filling = _frame(type_name)
-    joint = filling + prefix
-    return _split(unique, prefix, f"{prefix}{joint.join(map(str, unique))}{filling}".encode())
+    prefix, filling, mark, end = _frame(type_name)
+    joint = (filling + prefix).decode("latin-1")
+    content = prefix + joint.join(map(str, unique)).encode("latin-1") + filling
+    return _split(unique, content, mark, end)
 
 
 def encode_stored_ids(type_name: str, keys: Iterable[str | None]) -> dict[str, str]:
@@ -38,17 +45,18 @@ def encode_stored_ids(type_name: str, keys: Iterable[str | None]) -> dict[str, s
 
     :raises Guard: for a key in another spelling.
     """
-    unique = [key for key in dict.fromkeys(keys) if key is not None]
+    unique = _unique(keys)
     digits = _join(unique)
-    if len(unique) < 2:
-        return {key: encode_id(type_name, UUID(key)) for key in unique}
-    prefix, filling = _frame(type_name)
-    content = bytearray(f"{prefix}{_NO_ID}{filling}".encode() * len(unique))
-    width = len(content) // len(unique)
+    if len(unique) <= _FEW:
+        return {key: encode_id(type_name, _hyphenate(key)) for key in unique}
+    prefix, filling, mark, end = _frame(type_name)
+    frame = prefix + _NO_ID.encode() + filling
+    content = bytearray(frame * len(unique))
+    first, width = len(prefix), len(frame)
     # A digit of all keys at once: 32 copies, however many keys there are.
     for digit, place in enumerate(_DIGITS):
-        content[len(prefix) + place :: width] = digits[digit::33]
-    return _split(unique, prefix, content)
+        content[first + place :: width] = digits[digit::33]
+    return _split(unique, content, mark, end)
 
 
 def check_stored_keys(keys: Iterable[str | None]) -> None:
@@ -56,34 +64,38 @@ def check_stored_keys(keys: Iterable[str | None]) -> None:
 
     :raises Guard: for a key in another spelling, which cannot be compared with others.
     """
-    _join([key for key in dict.fromkeys(keys) if key is not None])
+    _join(_unique(keys))
 
 
-def _join(keys: Iterable[Any]) -> bytes:
-    lines = "\n".join([*keys, ""])
-    if not _STORED.fullmatch(lines):
+def _unique(keys: Iterable[Any]) -> dict[Any, None]:
+    unique = dict.fromkeys(keys)
+    unique.pop(None, None)
+    return unique
+
+
+def _join(keys: Collection[str]) -> bytes:
+    """Return the digits of keys, each with a line break before the next one."""
+    digits = "\n".join(keys).encode()
+    breaks = b"\n" * (len(keys) - 1)
+    is_written = digits[32::33] == digits.translate(None, _HEXADECIMAL) == breaks
+    if not is_written or len(digits) != max(0, 33 * len(keys) - 1):
         raise Guard("key")
-    return lines.encode()
+    return digits
 
 
-def _frame(type_name: str) -> tuple[str, str]:
-    """Return what is before a key, and what fills it up to whole groups of three bytes."""
-    prefix = f"{type_name}:"
-    return prefix, "\0" * (-(len(prefix) + len(_NO_ID)) % 3)
+def _hyphenate(key: str) -> str:
+    return f"{key[:8]}-{key[8:12]}-{key[12:16]}-{key[16:20]}-{key[20:]}"
 
 
-def _split(keys: Iterable[Any], prefix: str, content: bytes | bytearray) -> dict[Any, str]:
-    """Return the ids of keys by the content of all of them.
+def _frame(type_name: str) -> tuple[bytes, bytes, bytes, bytes]:
+    """Return what is before a key, and :data:`_FRAMES`."""
+    prefix = f"{type_name}:".encode()
+    return prefix, *_FRAMES[-(len(prefix) + len(_NO_ID)) % 3]
 
-    Every id is as long as any other, so one call of base64 encodes all of them. The characters of
-    the filling are cut off.
-    """
-    size = len(prefix) + len(_NO_ID)
-    filling = -size % 3
-    step = (size + filling) // 3 * 4
-    length, padding = step - filling, "=" * filling
-    text = b2a_base64(content, newline=False).decode()
-    starts = range(0, len(text), step)
-    return {
-        key: text[start : start + length] + padding for key, start in zip(keys, starts, strict=True)
-    }
+
+def _split(
+    keys: Iterable[Any], content: bytes | bytearray, mark: bytes, end: bytes
+) -> dict[Any, str]:
+    """Return the ids of keys by the content of all of them, which one call of base64 encodes."""
+    lines = b2a_base64(content, newline=False).replace(mark, end)
+    return dict(zip(keys, lines.decode().split("\n"), strict=False))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, ClassVar, NamedTuple, Protocol
 from uuid import UUID
 
@@ -289,8 +290,7 @@ class Level:
 
     def _keys_of(self, rows: Rows, path: Path) -> list[Any]:
         """Return the keys in a column of rows, each once."""
-        place = self.places[path]
-        keys = dict.fromkeys([row[place] for row in rows])
+        keys = dict.fromkeys(map(itemgetter(self.places[path]), rows))
         keys.pop(None, None)
         return list(keys)
 
@@ -313,9 +313,9 @@ class Level:
         :raises Guard: for a stored key that is not spelled as it is written.
         """
         for place in self._checked:
-            check_stored_keys([row[place] for row in rows])
+            check_stored_keys(map(itemgetter(place), rows))
         return [
-            encode(type_name, [row[place] for row in rows])
+            encode(type_name, map(itemgetter(place), rows))
             for place, type_name, encode in self._encoders
         ]
 

@@ -18,7 +18,7 @@ from tallied.schema.ids import encode_id
 pytestmark = pytest.mark.sqlite
 
 START = datetime(2026, 1, 1, 12, 30, tzinfo=UTC)
-KEYS = [UUID(int=number * 3**70) for number in range(5)]
+KEYS = [UUID(int=number * 3**70) for number in range(12)]
 
 NESTED = """{ threads { nodes { id title createdAt lastCommentAt lockedAt viewerCanDelete
   comments { edges { cursor node { id message createdAt author { id createdAt } } } } } } }"""
@@ -134,7 +134,7 @@ async def test_key_is_stored_as_hexadecimal_digits(database: Database) -> None:
 
 
 @pytest.mark.parametrize("count", range(len(KEYS) + 1))
-@pytest.mark.parametrize("type_name", ["Author", "Thread", "Comment"])
+@pytest.mark.parametrize("type_name", ["Author", "Thread", "Comment", "ForumThread"])
 def test_stored_keys_have_ids_of_objects(type_name: str, count: int) -> None:
     keys = [*KEYS[:count], *KEYS[:1], None]
     stored = [None if key is None else key.hex for key in keys]
