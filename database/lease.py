@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from time import perf_counter, thread_time
+from time import perf_counter
 from typing import Any, TypeAlias
 
 from sqlalchemy import Pool, Select
@@ -23,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..concurrency.pending_tasks import PendingTasks
 from ..concurrency.scheduler import yield_if_due
+from ..concurrency.thread_usage import has_waited, processor_time, take_usage
 from .drivers import asyncpg
 from .row_reader import NO_PARAMETERS, RowReader, as_records
 from .sqlite import roll_back
@@ -38,9 +39,10 @@ CUSTOM_PLANS = 5
 """How often PostgreSQL plans a prepared statement for its arguments, before it may decide for one
 plan of all (its documentation, PREPARE, "Notes"): for a pattern that every title has, too."""
 
-INLINE_TIME, INLINE_WAIT = 0.001, 0.01
-"""Seconds that a statement may take in the event loop on SQLite, and then as much time of the
-processor, which others may have had, until it is interrupted; and seconds at most, of a disk."""
+INLINE_TIME, INLINE_WAIT = 0.002, 0.01
+"""Seconds of the processor that a statement may take in the event loop on SQLite until it is
+interrupted; and seconds at all, if it has waited, as for a disk. The time in which others had the
+processor does not count: there, the thread would take as long."""
 
 INLINE_STEPS = 200
 """The steps of SQLite's virtual machine between two looks at the clock: some ten rows."""
@@ -237,7 +239,7 @@ class SqliteLease(Lease):
     _is_inline = False
     """Whether the connection is set up for the event loop."""
     _began = 0.0
-    _processor_end = 0.0
+    _usage: Any = None
     _busy_timeout = 0
 
     async def fetch(
@@ -253,16 +255,18 @@ class SqliteLease(Lease):
         self, statement: CompiledStatement, parameters: Mapping[str, Any]
     ) -> Rows | None:
         """Return the driver's rows of a short statement; None for one that needs the thread."""
-        self._began, self._processor_end = perf_counter(), 0.0
+        self._began = perf_counter()
         if self.is_customized or self._began < statement.thread_until:
             return None
         text, arguments = statement.bind(parameters)
+        self._usage = take_usage()
         try:
             rows: Rows = self._connect_inline().execute(text, arguments).fetchall()
         except Exception:  # Which error it is, the thread finds out.
             statement.leave_to_thread()
             return None
-        if perf_counter() - self._began > INLINE_WAIT:  # A single step may take that long.
+        if perf_counter() - self._began > INLINE_WAIT and self._is_overdue():
+            # A single step may take that long.
             statement.leave_to_thread()
         else:
             statement.thread_time /= 2
@@ -299,8 +303,9 @@ class SqliteLease(Lease):
         seconds = perf_counter() - self._began
         if seconds < INLINE_TIME:
             return False
-        self._processor_end = self._processor_end or thread_time() + INLINE_TIME
-        return seconds > INLINE_WAIT or thread_time() > self._processor_end
+        if seconds > INLINE_WAIT and has_waited(self._usage):
+            return True
+        return processor_time(self._usage) > INLINE_TIME
 
     def _fetch(self, text: str, arguments: list[Any], depends_on_values: bool) -> Awaitable[Rows]:
         self._disconnect_inline()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from math import inf
 from pathlib import Path
 from threading import get_ident
@@ -253,6 +255,46 @@ async def test_long_step_is_left_to_thread_next(
         for _ in range(2):
             assert await database.fetch(statement, NO_PARAMETERS) == [(1,)]
     assert executed == [True, False]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Only Linux counts the waits of a thread.")
+@pytest.mark.parametrize("has_waited", [False, True])
+async def test_time_of_other_processes_is_no_wait(
+    database: Database, monkeypatch: pytest.MonkeyPatch, has_waited: bool
+) -> None:
+    """A process that others keep from the processor has a long step, too, but no wait."""
+    lease = await lease_of(database)
+    begin = lease._connect_inline
+    clock = count(step=2 * lease_module.INLINE_WAIT)
+    monkeypatch.setattr(lease_module, "perf_counter", lambda: next(clock))
+
+    def wait_and_begin() -> sqlite3.Connection:
+        if has_waited:
+            time.sleep(0.0001)
+        return begin()
+
+    monkeypatch.setattr(lease, "_connect_inline", wait_and_begin)
+    statement = count_statement(database, 100)
+    rows = lease.fetch_inline(statement, NO_PARAMETERS)
+    assert rows == (None if has_waited else [(100,)])
+    assert bool(statement.thread_until) == has_waited
+
+
+async def test_long_step_of_processor_is_left_to_thread_next(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compute(seconds: float) -> int:
+        end = time.thread_time() + seconds
+        while time.thread_time() < end:
+            pass
+        return 1
+
+    monkeypatch.setattr(lease_module, "has_waited", lambda _: False)
+    lease = await lease_of(database)
+    lease._driver._conn.create_function("compute", 1, compute)
+    statement = database.compile(select(func.compute(2 * lease_module.INLINE_WAIT)))
+    assert lease.fetch_inline(statement, NO_PARAMETERS) == [(1,)]
+    assert statement.thread_until
 
 
 @pytest.mark.parametrize("name", ["connect", "checkout"])
