@@ -4,8 +4,9 @@ asyncio runs all that is ready before it looks for what has come in. An operatio
 reads ten thousand rows has ten thousand things ready at once, and nobody else would be
 served until all of them are done. So whatever may be large takes turns: it works for a
 slice of time, and then waits for another. The operations of one event loop share its
-slices, and of those that wait, every other slice is for the one that has had fewest, so
-that a small one is not behind the large ones.
+slices. Of those that wait, the one has most slices that has had fewest, so that a small one
+is not behind the large ones. Nobody works before the one whose slice it is: what comes in
+meanwhile would keep those waiting that have begun. The others have what is left of the slice.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Hashable
 from contextvars import ContextVar
+from operator import attrgetter
 from time import perf_counter
 from weakref import WeakKeyDictionary
 
@@ -21,7 +23,13 @@ TIME_SLICE = 0.003
 """Seconds of work on responses before other tasks run."""
 
 RELEASED = 32
-"""How many waiting tasks are woken at once; some may find the slice used up."""
+"""How many waiting tasks of an operation are woken at once; some may find the slice used up."""
+
+PERIOD = 4
+"""Of so many slices, one is for the operation that has waited longest, so that nobody starves."""
+
+OTHERS = 16
+"""How many operations are woken for what is left of a slice, with one task each."""
 
 
 class Turns:
@@ -52,25 +60,28 @@ class Turns:
             self._waiting.append(scheduler)
 
     def goes_on(self) -> bool:
-        """Return whether a task that was woken may work; the first always may."""
-        is_first, self._is_first = self._is_first, False
-        return is_first or self.is_open
+        """Return whether a task that was woken may work; the first always may, for a slice."""
+        if self._is_first:
+            self._is_first = False
+            self._until = perf_counter() + TIME_SLICE
+            return True
+        return self.is_open
 
     def _next(self) -> None:
         self._waiting = [scheduler for scheduler in self._waiting if scheduler.queue]
         if not self._waiting:
             return
         self._slices += 1
-        # The other slices are for the one that has waited longest, so that nobody starves.
-        by_slices = self._slices % 2
-        scheduler = (
-            min(self._waiting, key=lambda waiter: waiter.slices) if by_slices else self._waiting[0]
-        )
+        by_slices = sorted(self._waiting, key=attrgetter("slices"))
+        scheduler = by_slices[0] if self._slices % PERIOD else self._waiting[0]
         self._waiting.remove(scheduler)
         self._waiting.append(scheduler)
-        self._is_first = True
-        self._until = perf_counter() + TIME_SLICE
-        scheduler.release()
+        self._is_first, self._until = True, 0.0
+        scheduler.slices += 1
+        scheduler.release(RELEASED)
+        for other in by_slices[:OTHERS]:
+            if other is not scheduler:
+                other.release(1)
         asyncio.get_running_loop().call_soon(self._next)
 
 
@@ -102,11 +113,10 @@ class Scheduler:
         finally:
             self.expected(token)
 
-    def release(self) -> None:
-        """Wake the next waiting task."""
-        self.slices += 1
+    def release(self, most: int) -> None:
+        """Wake the next waiting tasks, so many at most."""
         woken = 0
-        while self.queue and woken < RELEASED:
+        while self.queue and woken < most:
             future = self.queue.popleft()
             if not future.done():
                 future.set_result(None)
