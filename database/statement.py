@@ -57,16 +57,19 @@ class _Text(NamedTuple):
     """A statement as the driver has it."""
 
     sql: str
-    order: list[tuple[str, Processor | None]]
-    """The names of the parameters in the order of the driver, with what converts them."""
-    elements: Mapping[str, Sequence[str]]
-    """The names of the elements of lists, by the names of the lists."""
+    order: list[tuple[str, Processor | None, bool]]
+    """The names of the parameters in the order of the driver, with what converts them, and whether
+    all values of a list are there."""
 
     def arguments(self, values: Mapping[str, Any]) -> list[Any]:
-        return [
-            values[name] if process is None else process(values[name])
-            for name, process in self.order
-        ]
+        arguments: list[Any] = []
+        for name, process, is_list in self.order:
+            value = values[name]
+            if is_list:
+                arguments += value if process is None else map(process, value)
+            else:
+                arguments.append(value if process is None else process(value))
+        return arguments
 
 
 class CompiledStatement:
@@ -129,21 +132,15 @@ class CompiledStatement:
     def bind(self, parameters: Mapping[str, Any]) -> tuple[str, list[Any]]:
         """Return the driver's text and arguments, with the lists of IN expanded."""
         text = self._text
+        values = {**self._defaults, **parameters} if self._defaults else parameters
         if text is not None:
-            values = {**self._defaults, **parameters} if self._defaults else parameters
-            return text.sql, [
-                values[name] if process is None else process(values[name])
-                for name, process in text.order
-            ]
-        values = {**self._defaults, **parameters}
+            return text.sql, text.arguments(values)
         sizes = tuple(len(values[name]) for name in self._lists)
         text = self._texts.get(sizes)
         if text is None:
             text = self._texts[sizes] = self._render({name: values[name] for name in self._lists})
             if len(self._texts) > MAX_TEXTS:
                 self._texts.popitem(last=False)
-        for name, elements in text.elements.items():
-            values.update(zip(elements, values[name], strict=True))
         return text.sql, text.arguments(values)
 
     def drop_values(self, keys: Sequence[str]) -> list[str | None]:
@@ -177,8 +174,15 @@ class CompiledStatement:
         required = {name: None for bind, name in self._binds.items() if bind.required}
         state = self._compiled.construct_expanded_state({**required, **lists})
         processors = {**self._compiled._bind_processors, **state.processors}
-        order = [(name, processors.get(name)) for name in state.positiontup]
-        return _Text(state.statement, order, state.parameter_expansion)
+        expansion = state.parameter_expansion
+        list_of = {element: name for name in expansion for element in expansion[name]}
+        order: list[tuple[str, Processor | None, bool]] = []
+        for name in state.positiontup:
+            if name not in list_of:
+                order.append((name, processors.get(name), False))
+            elif name == expansion[list_of[name]][0]:
+                order.append((list_of[name], processors.get(name), True))
+        return _Text(state.statement, order)
 
     async def process(self, rows: Rows) -> Rows:
         """Return the driver's rows with the values of SQLAlchemy's types."""
