@@ -20,6 +20,7 @@ from sqlalchemy import (
     literal_column,
     select,
     true,
+    type_coerce,
 )
 
 from ..auth.viewer import Viewer
@@ -68,11 +69,11 @@ async def read_reaction_groups(
     for name in (*kinds, *sorted(rows_of.keys() - kinds.keys())):
         kind = kinds.get(name) or ReactionKind(name, "", "")
         emoji, label = kind.emoji or None, kind.label or None
-        equal: dict[tuple[int, bool], ReactionGroup] = {}  # Most groups are equal to another.
+        equal: dict[tuple[int, int], ReactionGroup] = {}  # Most groups are equal to another.
         for id, _, count, has_reacted in rows_of.get(name, ()):
             group = equal.get((count, has_reacted))
             if group is None:
-                group = ReactionGroup(name, emoji, label, count, has_reacted)
+                group = ReactionGroup(name, emoji, label, count, bool(has_reacted))
                 equal[count, has_reacted] = group
             groups[id].append(group)
     return groups
@@ -92,7 +93,7 @@ def _select_groups(*, is_guest: bool, is_sqlite: bool, is_stored: bool) -> Selec
     stored_as = String() if is_stored else None
     id = key_column(TOTAL.c.comment_id, stored_as)
     return (
-        select(id, TOTAL.c.kind, TOTAL.c.count, own.label("own"))
+        select(id, TOTAL.c.kind, TOTAL.c.count, type_coerce(own, Integer()).label("own"))
         .join_from(TOTAL, COMMENT, COMMENT.c.id == TOTAL.c.comment_id)
         .where(is_among_ids(TOTAL.c.comment_id, is_sqlite=is_sqlite, stored_as=stored_as))
         .where(TOTAL.c.count > 0, COMMENT.c.shown)
