@@ -8,7 +8,7 @@ parents in the order of their keys, so that two units never deadlock over parent
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any
@@ -116,21 +116,21 @@ def _write_many(
     changes: dict[Key, Change],
     names: tuple[str, ...],
 ) -> dict[Key, Answer]:
-    amounts = {key: _amounts(change) for key, change in changes.items()}
-    changed = set[Any]().union(*amounts.values())
+    entries = [(key, _amounts(change)) for key, change in _in_order(mapper, changes)]
+    changed = set[Any]().union(*(amounts for _, amounts in entries))
     affected = tuple(counter for counter in counters if counter in changed)
     lock = connection.dialect.name != "sqlite"  # which locks the whole database
     width = len(mapper.primary_key)
     answers: dict[Key, Answer] = {}
-    for keys in chunks(_in_order(mapper, changes), 2 * width + len(affected)):
-        keep = len(keys) <= MAX_CACHED
-        columns: list[Sequence[Any]] = [*zip(*keys, strict=True)]
+    for batch in chunks(entries, 2 * width + len(affected)):
+        keep = len(batch) <= MAX_CACHED
+        columns: list[Sequence[Any]] = [*zip(*(key for key, _ in batch), strict=True)]
         for counter in affected:
             none = 0 if isinstance(counter, Additive) else None
-            columns.append([amounts[key].get(counter, none) for key in keys])
+            columns.append([amounts.get(counter, none) for _, amounts in batch])
         values = zip(*columns, strict=True)
         build = _update_many if keep else _update_many.__wrapped__
-        size = 1 << (len(keys) - 1).bit_length() if keep else len(keys)
+        size = 1 << (len(batch) - 1).bit_length() if keep else len(batch)
         statement, parameters = build(mapper, names, affected, size, lock)
         arguments = dict.fromkeys(parameters) | dict(zip(parameters, chain(*values), strict=False))
         rows: Any
@@ -149,12 +149,12 @@ def _amounts(change: Change) -> dict[Any, Any]:
     return added | change.new_extreme
 
 
-def _in_order(mapper: Mapper[Any], changes: dict[Key, Change]) -> list[Key]:
-    """Sort keys that take several statements; the database sorts those of one statement."""
+def _in_order(mapper: Mapper[Any], changes: dict[Key, Change]) -> Iterable[tuple[Key, Change]]:
+    """Sort what takes several statements; the database sorts the keys of one statement."""
     if len(changes) <= MAX_CACHED:
-        return list(changes)
+        return changes.items()
     is_descending = refers_to_itself(mapper.base_mapper.local_table)
-    return sorted(changes, key=lambda key: tuple(map(str, key)), reverse=is_descending)
+    return sorted(changes.items(), key=lambda item: tuple(map(str, item[0])), reverse=is_descending)
 
 
 def _set_clause(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import BindParameter, ColumnElement, Connection, Select, bindparam, tuple_
 from sqlalchemy.exc import NoReferenceError
@@ -13,6 +13,8 @@ from sqlalchemy.orm import Mapper
 
 from ..declarations.mapped_rows import Key, RowValues, columns_of, select_rows
 from .driver import DriverStatement
+
+T = TypeVar("T")
 
 MAX_PARAMETERS = 30_000
 """Both databases take a little over 32,000 parameters in one statement."""
@@ -60,11 +62,11 @@ def refers_to_itself(table: Any) -> bool:
     return False
 
 
-def chunks(keys: Sequence[Key], parameters: int) -> Iterator[Sequence[Key]]:
-    """Split `keys` by the databases' limit of parameters; each key takes `parameters` of them."""
+def chunks(items: Sequence[T], parameters: int) -> Iterator[Sequence[T]]:
+    """Split `items` by the databases' limit of parameters; each takes `parameters` of them."""
     size = MAX_PARAMETERS // parameters
-    for start in range(0, len(keys), size):
-        yield keys[start : start + size]
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
 
 
 def read(

@@ -122,11 +122,7 @@ class PendingChanges:
             self.count(source, old, new)
             self._show_numbers(source, key, new)
         for mapper in self.registry.parents:
-            changes = {
-                key: change
-                for key, change in self._changes[mapper].items()
-                if change and (mapper, key) not in self.deleted_parents
-            }
+            changes = self._changes_to_write(mapper) if mapper in self._changes else {}
             if changes and self.session_state.paused is not None:
                 self.session_state.paused[mapper].update(changes)
             elif changes:
@@ -135,6 +131,13 @@ class PendingChanges:
                 self._update_copies(relation, changes)
         self.show_dependents()
         self.end_previews()
+
+    def _changes_to_write(self, mapper: Mapper[Any]) -> dict[Key, Change]:
+        changes = self._changes[mapper]
+        if all(changes.values()) and not self.deleted_parents:
+            return changes  # A key takes its time to be hashed.
+        deleted = self.deleted_parents
+        return {k: change for k, change in changes.items() if change and (mapper, k) not in deleted}
 
     def end_previews(self) -> None:
         """Take back the previews that nothing has confirmed."""
@@ -206,7 +209,7 @@ class PendingChanges:
         counters = self.registry.counters_of(mapper)
         values = {counter.key: answer[counter.key] for counter in counters}
         self.session_state.record_written(mapper, key, values, counters)
-        state = self.inserted_states.get((mapper, key))
+        state = self.inserted_states.get((mapper, key)) if self.inserted_states else None
         if state is None:
             identity = mapper.identity_key_from_primary_key(key)
             parent = self.session.identity_map.get(identity)
