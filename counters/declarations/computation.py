@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Column
-from sqlalchemy.orm import InstrumentedAttribute, Mapper
+from sqlalchemy.orm import InstanceState, InstrumentedAttribute, Mapper
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,6 +18,10 @@ class Computation:
     target: InstrumentedAttribute[Any]
     of: InstrumentedAttribute[Any]
     compute: Callable[[Any], Any]
+    followers: list[Callable[[InstanceState[Any], dict[str, Any], Any], None]] = field(
+        default_factory=list, init=False, repr=False
+    )
+    """What is told of a computed value before an object has it."""
 
     def __str__(self) -> str:
         return f"{self.target.class_.__name__}.{self.target.key}"

@@ -154,7 +154,15 @@ class _Listeners:
             for name in (self.source, self.target):
                 if name in state.dict:
                     flag_modified(obj, name)
-        state.manager[self.target].impl.set(state, state.dict, result, self.token)
+        memory, impl = state.dict, state.manager[self.target].impl
+        for follow in self.derived.followers:
+            follow(state, memory, result)
+        if state.key is None and len(impl.dispatch.set) == 1:
+            # As below, where nobody but these listeners looks at what is set.
+            state.committed_state.setdefault(self.target, memory.get(self.target, NO_VALUE))
+            memory[self.target] = result
+        else:
+            impl.set(state, memory, result, self.token)
         notes[self.note] = (value, result)
 
     def _is_derived_of(self, state: InstanceState[Any], value: Any) -> bool:

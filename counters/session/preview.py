@@ -18,6 +18,7 @@ from sqlalchemy.orm.base import NO_VALUE
 
 from ...errors import CounterError
 from ..declarations.counter import REGISTRIES, Counter
+from ..declarations.derivation import DERIVED
 from ..declarations.object_state import is_expression, is_known
 from ..registry.counter_registry import CounterRegistry
 from ..registry.source import Groups, by_relationship
@@ -64,9 +65,19 @@ def _listen_to(
     def on_remove(state: InstanceState[Any], value: Any, initiator: Any, **_: Any) -> None:
         on_set(state, None, value, initiator)
 
+    def on_computed(state: InstanceState[Any], memory: dict[str, Any], value: Any) -> None:
+        if state.session_id is None and relationships.isdisjoint(memory):
+            return
+        if issubclass(state.class_, attribute.class_):
+            on_set(state, value, None, None)
+
     # With all three options SQLAlchemy calls a listener as it is; else it puts one around it.
     as_is = {"raw": True, "retval": True, "include_key": True}
-    event.listen(attribute, "set", on_set, propagate=True, **as_is)
+    derived = None if by_object else attribute.property.columns[0].info.get(DERIVED)
+    if derived is None:
+        event.listen(attribute, "set", on_set, propagate=True, **as_is)
+    else:  # An assignment changes nothing.
+        derived.followers.append(on_computed)
     event.listen(attribute, "remove", on_remove, propagate=True, **as_is)
 
 

@@ -6,7 +6,7 @@ import pickle
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, func, literal, select, update
+from sqlalchemy import Engine, event, func, inspect, literal, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 from sqlalchemy.orm.attributes import flag_modified
@@ -61,6 +61,27 @@ def test_current_word_count_passes(session: Session, thread: Thread) -> None:
     comment.word_count = 4
     assert shown(thread).word_count == 7
     assert_right(session, thread)
+
+
+def test_listener_of_a_host_sees_computed_values() -> None:
+    values: list[Any] = []
+
+    def listener(comment: Comment, value: Any, *_: Any) -> None:
+        values.append(value)
+
+    event.listen(Comment.word_count, "set", listener)
+    try:
+        Comment(message="now four words long")
+    finally:
+        event.remove(Comment.word_count, "set", listener)
+    assert values == [4]
+
+
+def test_computed_value_of_a_new_object_is_in_its_history() -> None:
+    comment = Comment(message="now four words long")
+    assert inspect(comment).attrs.word_count.history == ([4], (), ())
+    comment.message = "two words"
+    assert inspect(comment).attrs.word_count.history == ([2], (), ())
 
 
 def test_another_folded_title_is_refused(session: Session, thread: Thread) -> None:
