@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from functools import cached_property
 from inspect import iscoroutine
@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from starlette.requests import HTTPConnection
 
-from ..auth.viewer import Viewer, call_without_author
+from ..auth.viewer import Viewer, call_without_author, with_author_key
 from ..content.markdown import render_message
 from ..errors import (
     ConfigurationError,
@@ -194,7 +194,7 @@ class Access:
         """Return the same access with the key of the viewer's author; None if there is none."""
         if self.viewer is None:
             return self
-        viewer = self.viewer if author_id is None else replace(self.viewer, author_id=author_id)
+        viewer = self.viewer if author_id is None else with_author_key(self.viewer, author_id)
         return Access(self.rules, viewer, self.is_host, self.request, has_read_author=True)
 
     def read_condition(self) -> ColumnElement[bool] | None:
