@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from .declarations.counter import Counter
 from .declarations.derived import Derived
+from .declarations.mapped_rows import Key
 from .maintenance.rebuild import Progress, rebuild
 from .maintenance.selection import Named, expect_connection
 from .maintenance.verify import Drift, verify
@@ -121,12 +122,16 @@ class Counters(CounterRegistry):
         :param key: the parent's primary key; a tuple where it has several columns.
         :returns: the counters by attribute name; None if no flush has changed them.
         """
+        values = self.all_flushed_values(session, parent)
+        return values.get(key if isinstance(key, tuple) else (key,))
+
+    def all_flushed_values(
+        self, session: AnySession, parent: type[Any]
+    ) -> Mapping[Key, Mapping[str, Any]]:
+        """Return the same of all parents of a class, by their keys, which are tuples."""
         sync = sync_session(session)
         session_state = get_session_state(self._installed(sync), sync)
-        if session_state is None:
-            return None
-        mapper = self.parent_of(parent)
-        return session_state.returned.get((mapper, key if isinstance(key, tuple) else (key,)))
+        return {} if session_state is None else session_state.returned[self.parent_of(parent)]
 
     def lock(
         self, session: Session, class_: type[T], key: Any, *, deleting: bool = False

@@ -233,21 +233,20 @@ async def read_open_thread(
         thread = await read(session, Thread.id == id, *conditions)
     if thread is None:
         raise not_found("threadId")
-    require_open(access, thread, replying=replying)
+    require_open(access, thread_context(thread), replying=replying)
     return thread
 
 
-def require_open(access: Access, thread: Record, *, replying: bool = False) -> None:
+def require_open(access: Access, thread: ThreadContext, *, replying: bool = False) -> None:
     """Check that a thread accepts the viewer's comments.
 
     :param replying: as of :func:`read_open_thread`.
     :raises Locked: if it is locked.
     :raises SignInRequired, NotAllowed: if the viewer may not.
     """
-    context = thread_context(thread)
-    may_write = replying or access.may("may_comment", context)
+    may_write = replying or access.may("may_comment", thread)
     access.require(may_write, "comment in this thread")
-    if context.locked_at is not None:
+    if thread.locked_at is not None:
         raise Locked("The thread is locked, and takes no more comments.", field="threadId")
 
 

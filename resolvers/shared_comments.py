@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ..database.group_commit import Deferral, SharedWork
 from ..database.unit_of_work import UnitOfWork
 from ..host.access import Access
+from ..host.policy import ThreadContext
 from ..models import Comment, Thread
 from ..models.comment import is_shown
 from ..models.counters import counters
@@ -31,7 +32,7 @@ from .list_statements import ListStatement
 from .locking import require_open
 from .pagination.arguments import Record
 from .review import review_new
-from .rows import THREAD_COLUMNS, THREAD_NAMES, counter_values, loaded_values, thread_context
+from .rows import THREAD_COLUMNS, THREAD_NAMES, loaded_values, thread_context
 from .validation import check_length
 
 Result = ChangedRows | Exception | Deferral
@@ -112,9 +113,10 @@ class CommentBatch:
             return Deferral.BY_KEY if may_wait else Deferral.ALONE
         author_id = None if writer.viewer is None else writer.viewer.author_id
         try:
-            _check(item, thread)
+            context = _check(item, thread)
             comment = item.build(author_id, find_time_after(self._latest[item.thread_id]))
-            await review_new(self.session, writer, comment, thread_context(thread))
+            if item.access.rules.comment_checks:
+                await review_new(self.session, writer, comment, context)
         except Exception as error:
             return error
         if is_shown(comment.status):
@@ -137,12 +139,13 @@ class CommentBatch:
         """Return the thread of each comment, with the counters after that comment."""
         rows: dict[UUID, tuple[Record, dict[str, Any]]] = {}
         threads: dict[Comment, Record] = {}
+        flushed = counters.all_flushed_values(self.session, Thread)
         for comment in comments:
             id = comment.thread_id
             pair = rows.get(id)
             if pair is None:
                 before = self._threads[id]
-                after = {**before, **counter_values(self.session, id)}
+                after = {**before, **flushed.get((id,), {})}
                 pair = rows[id] = after, {name: before[name] for name in _SUMS}
             row, sums = pair
             if comment.shown:
@@ -194,15 +197,16 @@ _LOCK_THREADS = {
 }
 
 
-def _check(item: CommentDraft, thread: Record) -> None:
-    """Check a comment in the order in which one by itself is checked."""
-    rules = item.access.rules
+def _check(item: CommentDraft, thread: Record) -> ThreadContext:
+    """Check a comment in the order in which one by itself is checked; return its thread."""
+    rules, context = item.access.rules, thread_context(thread)
     if not item.checks_thread_first:
         rules.check_message(item.message)
-    require_open(item.access, thread)
+    require_open(item.access, context)
     if item.checks_thread_first:
         rules.check_message(item.message)
-    check_length(item.message, "message", rules.message_length_of(thread["target_type"]))
+    check_length(item.message, "message", rules.message_length_of(context.target_type))
+    return context
 
 
 SHARED_COMMENTS = SharedComments()

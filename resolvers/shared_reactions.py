@@ -186,13 +186,13 @@ class ReactionBatch:
     def count(self, writes: Sequence[ReactionWrite]) -> list[ReactionChange]:
         """Return the comment of each reaction, with the number of reactions after it."""
         counted: dict[UUID, Record] = {}
+        flushed = counters.all_flushed_values(self.session, Comment)
         changes: list[ReactionChange] = []
         for write in reversed(writes):
             after = counted.get(write.comment_id)
             if after is None:
                 _, comment, _ = self._comments[write.comment_id]
-                flushed = counters.flushed_values(self.session, Comment, write.comment_id)
-                after = {**comment, **(flushed or {})}
+                after = {**comment, **flushed.get((write.comment_id,), {})}
             changes.append(ReactionChange(after, {"id": after["thread_id"]}))
             number = after["reaction_count"] - write.difference
             counted[write.comment_id] = {**after, "reaction_count": number}

@@ -6,6 +6,7 @@ process or on a pooled connection.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 from weakref import ref
@@ -33,7 +34,7 @@ class SessionState:
         """The :class:`.PendingChanges` of the statement in progress."""
         self.paused: dict[Mapper[Any], dict[Key, Any]] | None = None
         """The parents to repair, while counters stand still; None while they do not."""
-        self.returned: dict[tuple[Mapper[Any], Key], Mapping[str, Any]] = {}
+        self.returned: dict[Mapper[Any], dict[Key, Mapping[str, Any]]] = defaultdict(dict)
         self.pointing: dict[CopiedRelation, ReferringObjects] = {}
         self.locked_rows = LockedRows()
         self.last_numbers = LastNumbers()
@@ -79,7 +80,7 @@ class SessionState:
         counters: tuple[Counter, ...],
     ) -> None:
         """Record that a flush has written `values` of `counters` to a parent's row."""
-        self.returned[mapper, key] = values
+        self.returned[mapper][key] = values
         if self._savepoints:
             self._savepoints[-1].written[mapper, key] = counters
 
