@@ -90,12 +90,15 @@ async def test_invalid_session_leads_to_own_sign_in_page(browser: Browsing) -> N
     assert (sent.status_code, sent.text) == (200, "ada")
 
 
-async def test_handler_of_application_answers_its_errors(host: Host, browser: Browsing) -> None:
+async def test_handler_of_application_answers_its_errors(database: Database) -> None:
     def respond(request: Request, error: Exception) -> Response:
         return PlainTextResponse("Ours", 410)
 
-    host.app.add_exception_handler(UserError, respond)
-    assert (await browser.http.get("/gone")).text == "Ours"
+    app = Starlette(routes=[Route("/gone", fail)], exception_handlers={UserError: respond})
+    Pages(Discussion(database, get_viewer=get_viewer), secret=SECRET).install(app)
+    browser = Browsing(app)
+    async with browser.http:
+        assert (await browser.http.get("/gone")).text == "Ours"
 
 
 async def test_api_installed_first_shares_path_of_pages(database: Database) -> None:
