@@ -28,7 +28,7 @@ from tallied import asgi
 from tallied.server.http_protocol import Config
 from tallied.settings import Settings
 
-from .databases import BACKENDS, chosen, fresh_database, markdown_table
+from .databases import BACKENDS, fresh_database, markdown_table, selected_backends
 from .http import chosen_rows
 from .serving import bare, host
 from .serving.client import to_bytes
@@ -247,7 +247,7 @@ def main(
 ) -> None:
     """Print the calls of functions of one request."""
     scale = Scale(**({"rounds": 3} if quick else {}))
-    for backend in chosen(database):
+    for backend in selected_backends(database):
         with fresh_database(backend) as url:
             stored = asyncio.run(fill(url, scale.threads, scale.comments))
             results = measure_rows(url, stored, chosen_rows(rows), scale, is_bare=is_bare)

@@ -21,7 +21,7 @@ MEMORY = Path("/dev/shm")
 """A file system in memory, where no disk adds the same time to each of two commits."""
 
 
-def chosen(database: str) -> list[str]:
+def selected_backends(database: str) -> list[str]:
     """Return the keys of :data:`BACKENDS` that the option ``--database`` selects.
 
     :raises typer.BadParameter: for anything but one of them or ``both``.

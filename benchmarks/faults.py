@@ -30,7 +30,12 @@ import typer
 from rich.console import Console
 from sqlalchemy import make_url, select
 
-from tallied.benchmarks.databases import BACKENDS, blocking_engine, chosen, fresh_database
+from tallied.benchmarks.databases import (
+    BACKENDS,
+    blocking_engine,
+    fresh_database,
+    selected_backends,
+)
 from tallied.benchmarks.faulty_proxy import FaultyProxy, RandomFaults
 from tallied.benchmarks.serving.processes import ServerProcess
 from tallied.models import Comment
@@ -309,13 +314,13 @@ async def run(url: str, seconds: float, clients: int = 16) -> list[str]:
 def show(book: Book, faults: RandomFaults, sizes: list[int], stopping: float) -> None:
     """Print what came of a run."""
 
-    def listed(counts: Counter[str]) -> str:
+    def format_counts(counts: Counter[str]) -> str:
         return ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items())) or "none"
 
     steps = [sizes[min(len(sizes) - 1, len(sizes) * part // 5)] / 1e6 for part in range(6)]
-    console.print(f"done: {listed(book.done)}; {len(book.messages):,} comments in the end")
-    console.print(f"faults: {listed(faults.made)}")
-    console.print(f"answers that were errors: {listed(book.answers)}")
+    console.print(f"done: {format_counts(book.done)}; {len(book.messages):,} comments in the end")
+    console.print(f"faults: {format_counts(faults.made)}")
+    console.print(f"answers that were errors: {format_counts(book.answers)}")
     console.print(
         f"the slowest answer {book.slowest:.1f} s; stopping took {stopping:.1f} s; memory"
         f" {', '.join(f'{step:.0f}' for step in steps)} MB at the start and after each fifth"
@@ -328,7 +333,7 @@ def main(
 ) -> None:
     """Run clients of a server whose networks fail, for minutes."""
     failed = False
-    for backend in chosen(database):
+    for backend in selected_backends(database):
         console.print(f"[bold]{BACKENDS[backend]}[/bold]")
         with fresh_database(backend) as url:
             failures = asyncio.run(run(url, 60 * minutes))

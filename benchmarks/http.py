@@ -26,7 +26,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from .databases import BACKENDS, chosen, fresh_database, markdown_table
+from .databases import BACKENDS, fresh_database, markdown_table, selected_backends
 from .serving.host import SECRET
 from .serving.load import HTTPRequest, generator
 from .serving.operations import OPERATIONS, Operation
@@ -277,7 +277,7 @@ def main(
     scale = Scale(seconds=seconds, **({"rounds": 3, "rest": 1.0} if quick else {}))
     names = chosen_rows(rows)
     with split_cores() as cores:
-        for backend in chosen(database):
+        for backend in selected_backends(database):
             with fresh_database(backend) as url:
                 show(backend, measure(url, names, scale, cores), scale)
 

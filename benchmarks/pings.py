@@ -96,7 +96,7 @@ LONG = '*some* **_words_** [and](https://example.org) `\\"quotes"` & < ' * 150
 """A message of as many characters as one may have, or somewhat less, that takes long to render."""
 
 
-def connected(port: int) -> closing[http.client.HTTPConnection]:
+def connect(port: int) -> closing[http.client.HTTPConnection]:
     """Yield a connection to the server."""
     return closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60))
 
@@ -116,7 +116,7 @@ def attack(port: int, name: str, stop: multiprocessing.Event) -> None:  # type: 
     """Send a document again and again."""
     os.nice(19)  # Attackers have machines of their own: here, they leave the server its cores.
     number = 0
-    with connected(port) as connection:
+    with connect(port) as connection:
         while not stop.is_set():  # type: ignore[attr-defined]
             number += 1
             ask(connection, body_of(name, number))
@@ -134,7 +134,7 @@ def measure(port: int, name: str, attackers: int, seconds: float) -> list[float]
         process.start()
     time.sleep(min(2, seconds) if processes else 0)
     waits = []
-    with connected(port) as connection:
+    with connect(port) as connection:
         ask(connection, PING)
         deadline = time.perf_counter() + seconds
         while time.perf_counter() < deadline:

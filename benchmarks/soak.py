@@ -33,7 +33,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError, SAWarning
 from sqlalchemy.orm.exc import StaleDataError
 
-from tallied.benchmarks.databases import BACKENDS, chosen, fresh_database, markdown_table
+from tallied.benchmarks.databases import BACKENDS, fresh_database, markdown_table, selected_backends
 from tallied.benchmarks.random_units import OPERATIONS, Abandoned, Board, Operation, draw
 from tallied.benchmarks.serving.processes import resident_size
 from tallied.counters import Drift
@@ -204,7 +204,7 @@ def main(
 ) -> None:
     """Run sixteen writers for minutes: no drift, no error, no growth of memory."""
     failures = []
-    for backend in chosen(database):
+    for backend in selected_backends(database):
         with fresh_database(backend) as url, warnings.catch_warnings():
             warnings.filterwarnings("ignore", "DELETE statement on table", SAWarning)
             run, comments = asyncio.run(soak(url, 60 * minutes))

@@ -28,7 +28,7 @@ from tallied.schema.ids import encode_id
 from tallied.settings import Settings
 from tallied.transport.service import Service
 
-from .databases import BACKENDS, blocking_engine, chosen, fresh_database, markdown_table
+from .databases import BACKENDS, blocking_engine, fresh_database, markdown_table, selected_backends
 from .reply_trees import StoredTree, store_tree
 from .timing import interleave, lower_quartile
 
@@ -129,7 +129,7 @@ def main(
 ) -> None:
     """Print what pages of trees cost in large threads, as ratios to a small one."""
     scale = QUICK if quick else Scale()
-    for backend in chosen(database):
+    for backend in selected_backends(database):
         with fresh_database(backend, in_memory=True) as url:
             asyncio.run(compare(backend, url, scale))
 

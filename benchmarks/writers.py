@@ -23,7 +23,12 @@ from rich.console import Console
 from sqlalchemy import Engine
 
 from tallied.benchmarks.candidates import CANDIDATES, TABLES, Candidate, Result, make_table
-from tallied.benchmarks.databases import BACKENDS, blocking_engine, chosen, fresh_database
+from tallied.benchmarks.databases import (
+    BACKENDS,
+    blocking_engine,
+    fresh_database,
+    selected_backends,
+)
 from tallied.benchmarks.threads import is_exact, make_exact, settle, store_thread
 from tallied.benchmarks.timing import interleave, lower_quartile
 from tallied.benchmarks.worker_pool import WorkerFailed, WorkerPool, worker_pool
@@ -132,7 +137,7 @@ def main(
 ) -> None:
     """Print what every way to keep a counter does to the throughput of many writers."""
     scale = QUICK if quick else Scale()
-    for backend in chosen(database):
+    for backend in selected_backends(database):
         with fresh_database(backend) as url:
             show(backend, measure(url, scale), scale)
 

@@ -27,7 +27,7 @@ def read_settings(
     variables = {setting.variable for setting in SETTINGS.values()}
     for name in sorted(name for name in environ if name.startswith(_PREFIX)):
         if name not in variables:
-            findings.append(_unknown(name, variables))
+            findings.append(_unknown_finding(name, variables))
         elif name != "TALLIED_PREVIOUS_SECRET" and _is_usable({name: environ[name]}, findings):
             usable[name] = environ[name]
     previous = environ.get("TALLIED_PREVIOUS_SECRET", "")
@@ -52,7 +52,7 @@ def _is_usable(values: Mapping[str, str], findings: list[Finding]) -> bool:
     return True
 
 
-def _unknown(name: str, variables: set[str]) -> Finding:
+def _unknown_finding(name: str, variables: set[str]) -> Finding:
     close = get_close_matches(name, variables, n=1, cutoff=0.8)
     return Finding(
         "tallied.W007",

@@ -39,13 +39,13 @@ async def check_file(database: Database, settings: Settings, *, start: bool) -> 
         error = unavailable.__cause__
         if not (isinstance(error, DBAPIError) and is_damaged(error)):
             return []  # The checks of the tables report why it cannot be read.
-        return [_damaged(str(getattr(error.orig, "__cause__", None) or error.orig))]
+        return [_damage_finding(str(getattr(error.orig, "__cause__", None) or error.orig))]
     except (Busy, DBAPIError, OSError):
         return []
-    return _check_mode(path, settings) if reason == "ok" else [_damaged(reason)]
+    return _check_mode(path, settings) if reason == "ok" else [_damage_finding(reason)]
 
 
-def _damaged(reason: str) -> Finding:
+def _damage_finding(reason: str) -> Finding:
     return Finding(
         "tallied.E025",
         f"The database's file is damaged ({' '.join(reason.split())}).",

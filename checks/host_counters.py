@@ -35,7 +35,7 @@ def check_counters(
     for counter, columns in uncounted.items():
         # What has no columns here is of another host, with another database.
         if all(column.name in existing.get(column.table.key, ()) for column in columns):
-            yield _uncounted(counter, engine, sessions)
+            yield _uncounted_finding(counter, engine, sessions)
 
 
 def _check_columns(
@@ -59,7 +59,7 @@ def _check_columns(
                 )
 
 
-def _uncounted(counter: Counter, engine: Counters, sessions: Installable) -> Finding:
+def _uncounted_finding(counter: Counter, engine: Counters, sessions: Installable) -> Finding:
     keepers = {
         session_class: None
         for other in sorted(related_registries(engine), key=lambda other: -len(other.declared))

@@ -58,7 +58,7 @@ def check_indexes(connection: Connection, engine: Counters, catalog: Catalog) ->
             "Run CREATE EXTENSION pg_trgm, and then create the index"
             " ix_tallied_thread_title_folded as tallied/models/thread.py declares it.",
         )
-    for index in _expected(connection.dialect.name):
+    for index in _expected_indexes(connection.dialect.name):
         table, names = _table_of(index), [column.name for column in index.columns]
         if (table.name, names[0]) in reported or (lacks_trigrams and "dialect" in index.info):
             continue
@@ -71,7 +71,7 @@ def check_indexes(connection: Connection, engine: Counters, catalog: Catalog) ->
             )
 
 
-def _expected(dialect: str) -> Iterator[Index]:
+def _expected_indexes(dialect: str) -> Iterator[Index]:
     for table in Base.metadata.tables.values():
         for index in sorted(table.indexes, key=lambda index: str(index.name)):
             if not index.unique and index.info.get("dialect", dialect) == dialect:

@@ -111,7 +111,7 @@ class Scheduler:
                 if self.turns.goes_on():
                     return
         finally:
-            self.expected(token)
+            self.settle(token)
 
     def release(self, most: int) -> None:
         """Wake the next waiting tasks, so many at most."""
@@ -126,7 +126,7 @@ class Scheduler:
         """Note an expected result, whose processing may load more rows."""
         self._pending.add(token)
 
-    def expected(self, token: Hashable) -> None:
+    def settle(self, token: Hashable) -> None:
         """Note that a result has arrived; after the last one, run the waiting callbacks."""
         self._pending.discard(token)
         if not self._pending and self._when_idle:

@@ -130,7 +130,7 @@ class Counters(CounterRegistry):
     ) -> Mapping[Key, Mapping[str, Any]]:
         """Return the same of all parents of a class, by their keys, which are tuples."""
         sync = sync_session(session)
-        session_state = get_session_state(self._installed(sync), sync)
+        session_state = get_session_state(self._registry_of(sync), sync)
         return {} if session_state is None else session_state.returned[self.parent_of(parent)]
 
     def lock(
@@ -149,7 +149,7 @@ class Counters(CounterRegistry):
             which who changes a comment locks the two, so that they do not deadlock.
         :returns: None where there is no such row.
         """
-        return lock(self._installed(session), session, class_, key, deleting=deleting)
+        return lock(self._registry_of(session), session, class_, key, deleting=deleting)
 
     def record_lock(
         self, session: Session, parent: type[Any], key: Any, row: Mapping[str, Any]
@@ -169,7 +169,7 @@ class Counters(CounterRegistry):
         self, session: Session, parent: type[Any], rows: Mapping[Any, Mapping[str, Any]]
     ) -> None:
         """Record the locks of several rows, by their keys, as :meth:`record_lock` does."""
-        record_locks(self._installed(session), session, parent, rows)
+        record_locks(self._registry_of(session), session, parent, rows)
 
     def lock_all(
         self, session: Session, class_: type[T], condition: ColumnElement[bool]
@@ -179,14 +179,14 @@ class Counters(CounterRegistry):
         One statement locks them, in the order in which every flush does. The next flush takes what
         was read here for what the rows hold, as after :meth:`lock`.
         """
-        return lock_all(self._installed(session), session, class_, condition)
+        return lock_all(self._registry_of(session), session, class_, condition)
 
     def mark_locked(self, session: Session, obj: object) -> None:
         """Record that a statement of the caller has just loaded an object under its row's lock.
 
         The next flush needs not read the row again then, as after :meth:`lock`.
         """
-        keep_locked(self._installed(session), session, obj)
+        keep_locked(self._registry_of(session), session, obj)
 
     def pause(self, session: AnySession) -> Pause:
         """Return a context manager in which counters are not updated, for a bulk load.
@@ -195,7 +195,7 @@ class Counters(CounterRegistry):
         end exactly the parents that were touched are repaired, in the same transaction.
         """
         sync = sync_session(session)
-        return Pause(self._installed(sync), session)
+        return Pause(self._registry_of(sync), session)
 
     def verify(
         self,
@@ -266,7 +266,7 @@ class Counters(CounterRegistry):
             progress=progress,
         )
 
-    def _installed(self, session: Session) -> CounterRegistry:
+    def _registry_of(self, session: Session) -> CounterRegistry:
         return self.find_installed(type(session)) or self
 
     @cached_property

@@ -94,7 +94,7 @@ class DataLoader(Generic[K, T]):
                     await asyncio.sleep(0)
                     await self._scheduler.take()
         finally:
-            self._scheduler.expected(self)
+            self._scheduler.settle(self)
 
     def _fail(self, key: K, error: BaseException) -> None:
         for future in self._loading.pop(key):

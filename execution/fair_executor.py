@@ -84,9 +84,9 @@ class FairExecutor(StrawberryGraphQLCoreExecutionContext):
             if awaitable:
                 self.settle_in_background([results[name] for name in awaitable])
             raise
-        return self._awaited(results, awaitable) if awaitable else results
+        return self._await_results(results, awaitable) if awaitable else results
 
-    async def _awaited(self, results: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    async def _await_results(self, results: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
         values = await _gather(self._scheduler, [results[name] for name in names])
         results.update(zip(names, values, strict=True))
         return results
@@ -150,7 +150,7 @@ class _ListCompletion:
             _close(self.results)  # None of them has started: only _gather starts them.
             raise
         finally:
-            scheduler.expected(self)
+            scheduler.settle(self)
         values = await _gather(scheduler, [self.results[index] for index in self.awaitable])
         for index, value in zip(self.awaitable, values, strict=True):
             self.results[index] = value
@@ -187,7 +187,7 @@ class _FairAwaitable:
             _close(self._awaitable)
             raise
         finally:
-            self._scheduler.expected(self)
+            self._scheduler.settle(self)
         awaitable, self._awaitable = self._awaitable, None
         assert awaitable is not None
         return await awaitable
@@ -199,7 +199,7 @@ class _FairAwaitable:
 
     def _end(self, task: asyncio.Task[Any]) -> None:
         """Expect a task no more that was cancelled before its start, and close its coroutine."""
-        self._scheduler.expected(self)
+        self._scheduler.settle(self)
         _close(self._awaitable)
 
 

@@ -211,7 +211,7 @@ class _Compilation:
                 key = level.stored_variable((*path, "id"))
                 return f"{level.id((*path, 'id'), origin.__name__)}[{key}]"
             case ComputedField():
-                return self._computed(level, field, path, declaration, details)
+                return self._computed_field(level, field, path, declaration, details)
             case RelatedRowField():
                 related_path = (*path, declaration.relation)
                 key = level.stored_variable((*related_path, "id"))
@@ -233,7 +233,7 @@ class _Compilation:
                 )
         raise Unsupported(f"{type_.name}.{name}")
 
-    def _computed(
+    def _computed_field(
         self,
         level: Level,
         field: GraphQLField,

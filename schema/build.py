@@ -49,12 +49,12 @@ class PrefixConverter(NameConverter):
 
     def from_object(self, object_type: StrawberryObjectDefinition) -> str:
         name = super().from_object(object_type)
-        return self._prefixed(name, (object_type.concrete_of or object_type).origin)
+        return self._add_prefix(name, (object_type.concrete_of or object_type).origin)
 
     def from_enum(self, enum: StrawberryEnumDefinition) -> str:
-        return self._prefixed(super().from_enum(enum), enum.wrapped_cls)
+        return self._add_prefix(super().from_enum(enum), enum.wrapped_cls)
 
-    def _prefixed(self, name: str, origin: type) -> str:
+    def _add_prefix(self, name: str, origin: type) -> str:
         return with_prefix(self.prefix, name) if is_of_tallied(origin) else name
 
 

@@ -71,7 +71,7 @@ async def seed(
         if threads:
             await write(partial(write_authors, writer=writer, ids=authors))
         activity = Activity(random, authors)
-        for batch in _batched(_items(writer, activity, threads, comments), UNIT):
+        for batch in _batches(_items(writer, activity, threads, comments), UNIT):
             await write(partial(_write_batch, batch=batch))
             keys = (item.values.get("parent_id") for item in batch)
             parents.extend(key for key in keys if key is not None)
@@ -164,6 +164,6 @@ def _times(random: Random, start: datetime, end: datetime, size: int) -> list[da
     return sorted(start + span * random.random() ** 3 for _ in range(size))
 
 
-def _batched(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
+def _batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
     while batch := list(islice(items, size)):
         yield batch

@@ -260,7 +260,7 @@ class SQLite(BareDatabase):
 
     async def add(self, thread: UUID, comment: Comment) -> Rows:
         id, name, message, words, time = comment
-        written = _written(time)
+        written = _format_time(time)
         return await self._write(
             (self.INSERT, (thread.hex, id.hex, name, message, words, written)),
             (self.COUNT, (thread.hex, words, written)),
@@ -268,7 +268,7 @@ class SQLite(BareDatabase):
 
     async def react(self, comment: UUID, kind: str, time: datetime) -> Rows:
         total, reaction, count = self.REACT
-        values = (comment.hex, kind, _written(time))
+        values = (comment.hex, kind, _format_time(time))
         return await self._write((total, values[:2]), (reaction, values), (count, values[:1]))
 
     async def _write(self, *statements: tuple[str, Rows]) -> Rows:
@@ -293,7 +293,7 @@ class SQLite(BareDatabase):
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
-def _written(time: datetime) -> str:
+def _format_time(time: datetime) -> str:
     return f"{time:%Y-%m-%d %H:%M:%S.%f}"
 
 

@@ -114,7 +114,7 @@ def _page(title: str, **aims: Any) -> Operation:
     return Operation(title, lambda _: [_post(PAGE)], lambda _: [bare], **aims)
 
 
-def _authorized(requests: Sequence[HTTPRequest]) -> list[HTTPRequest]:
+def _authorize(requests: Sequence[HTTPRequest]) -> list[HTTPRequest]:
     header = authorization()
     return [item._replace(authorization=header) for item in requests]
 
@@ -122,7 +122,7 @@ def _authorized(requests: Sequence[HTTPRequest]) -> list[HTTPRequest]:
 def _react(stored: Stored) -> list[HTTPRequest]:
     ids = [encode_id("Comment", key) for key in stored.comments]
     inputs = [{"commentId": id, "kind": kind} for kind in KINDS for id in ids]
-    return _authorized([_post(REACT, {"input": values}) for values in inputs])
+    return _authorize([_post(REACT, {"input": values}) for values in inputs])
 
 
 def _bare_react(stored: Stored) -> list[HTTPRequest]:
@@ -136,7 +136,7 @@ def _signed_in(operation: Operation) -> Operation:
     return replace(
         operation,
         title=f"{operation.title}, signed in with a policy",
-        tallied=lambda stored: _authorized(operation.tallied(stored)),
+        tallied=lambda stored: _authorize(operation.tallied(stored)),
         ratio=None if operation.ratio is None else round(0.85 * operation.ratio, 2),
         has_policy=True,
     )
@@ -168,7 +168,7 @@ OPERATIONS = {
     ),
     "unread": Operation(
         "page of 50 threads with unread marks",
-        lambda _: _authorized([_post(UNREAD)]),
+        lambda _: _authorize([_post(UNREAD)]),
         lambda _: [HTTPRequest("GET", "/unread", "")],
         ratio=0.75,
     ),

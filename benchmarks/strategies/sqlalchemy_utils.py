@@ -27,7 +27,7 @@ class AggregatedWords:
         return func.coalesce(func.sum(cls.comments.property.mapper.class_.word_count), 0)
 
 
-def _aggregated() -> Strategy:
+def _aggregate_words() -> Strategy:
     strategy = map_strategy("SQLAlchemy-Utils", AggregatedWords)
     configure_mappers()
     manager.update_generator_registry()
@@ -35,4 +35,4 @@ def _aggregated() -> Strategy:
     return strategy
 
 
-AGGREGATED = _aggregated()
+AGGREGATED = _aggregate_words()

@@ -24,7 +24,7 @@ from .mapped_rows import column_of
 @lru_cache(maxsize=256)
 def generated_names(mapper: Mapper[Any], counters: tuple[Counter, ...]) -> tuple[str, ...]:
     """Return the attributes of `mapper` that are generated from `counters`, in their table."""
-    generated = _generated(mapper, counters)
+    generated = _generated_columns(mapper, counters)
     return tuple(prop.key for prop in mapper.column_attrs if prop.columns[0] in generated)
 
 
@@ -42,7 +42,7 @@ def read_names(
         if type(getattr(column, "server_onupdate", None)) is FetchedValue
     }
     changing: set[Any] = {column_of(parent, c.key) for c in counters}
-    changing |= set_by_trigger | _generated(parent, counters)
+    changing |= set_by_trigger | _generated_columns(parent, counters)
     returned = {*(c.key for c in counters), *generated_names(parent, counters)}
     return tuple(
         prop.key
@@ -51,7 +51,7 @@ def read_names(
     )
 
 
-def _generated(mapper: Mapper[Any], counters: tuple[Counter, ...]) -> set[Any]:
+def _generated_columns(mapper: Mapper[Any], counters: tuple[Counter, ...]) -> set[Any]:
     """Return the columns that are generated from `counters`, or from one another of these.
 
     What they are generated from is seen by name, since their expression may be plain text.
@@ -83,7 +83,7 @@ def check_generated(counters: Sequence[Counter]) -> Iterator[tuple[str, str, str
     by_parent: dict[Mapper[Any], tuple[Counter, ...]] = {}
     for counter in counters:
         by_parent[counter.parent] = (*by_parent.get(counter.parent, ()), counter)
-    generated = set().union(*(_generated(*item) for item in by_parent.items()))
+    generated = set().union(*(_generated_columns(*item) for item in by_parent.items()))
     for counter in counters:
         for name in counter.names_read:
             if column_of(counter.source, name) in generated:

@@ -107,10 +107,10 @@ class _Listeners:
                 f"so nothing can be compared with it: leave it out, or load the object first."
             )
         if is_new and not value:  # a default, as dataclasses and forms pass it
-            return self._expected(state)
+            return self._expected_value(state)
         if self.target in values and are_same(values[self.target], value):
             return value
-        if not are_same(value, self._expected(state)):
+        if not are_same(value, self._expected_value(state)):
             raise self._refusal()
         self._derive(state, values[self.source])
         return value
@@ -170,7 +170,7 @@ class _Listeners:
         note, result = state.info.get(self.note), state.dict.get(self.target, NO_VALUE)
         return note is not None and _is_noted(note, value, result)
 
-    def _expected(self, state: InstanceState[Any]) -> Any:
+    def _expected_value(self, state: InstanceState[Any]) -> Any:
         value = state.dict[self.source]
         if self._is_derived_of(state, value):
             return state.dict[self.target]

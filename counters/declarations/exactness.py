@@ -121,7 +121,7 @@ def _comes_back(
         if not is_exact(inner, stored, dialect):
             return False  # the database makes something of its own of it
         if makes_processors:
-            stored = _processed(declared, value, dialect)
+            stored = _round_trip(declared, value, dialect)
         elif impl._has_result_processor:
             stored = impl.process_result_value(stored, dialect)
         return bool(stored == value)
@@ -135,7 +135,7 @@ def _makes_processors(impl: TypeDecorator[Any]) -> bool:
     return own != (TypeDecorator.bind_processor, TypeDecorator.result_processor)
 
 
-def _processed(declared: TypeEngine[Any], value: Any, dialect: Dialect) -> Any:
+def _round_trip(declared: TypeEngine[Any], value: Any, dialect: Dialect) -> Any:
     """Return `value` after a round trip through the type's own processors."""
     bind = declared._cached_bind_processor(dialect)
     result = declared._cached_result_processor(dialect, None)

@@ -51,7 +51,7 @@ def pages(
     size = min(size, MAX_PARAMETERS // len(derived.mapper.primary_key))
     walk = _all(connection, derived, size, start)
     if where is not None:
-        walk = _chosen(connection, derived, size, start, where)
+        walk = _filtered_pages(connection, derived, size, start, where)
     for rows in walk:
         wrong = [
             own for own, value, stored in rows if not are_same(derived.computed(value), stored)
@@ -75,7 +75,7 @@ def _all(
         yield rows
 
 
-def _chosen(
+def _filtered_pages(
     connection: Connection,
     derived: Derived,
     size: int,

@@ -66,7 +66,9 @@ class Drift:
     def __str__(self) -> str:
         key = ", ".join(map(str, self.key))
         stored, true = _text(self.stored), _text(self.true)
-        difference = "" if self.difference is None else f", difference {_signed(self.difference)}"
+        difference = (
+            "" if self.difference is None else f", difference {_with_sign(self.difference)}"
+        )
         return f"{self.counter} of {key}: stored {stored}, true {true}{difference}"
 
 
@@ -173,5 +175,5 @@ def _text(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def _signed(value: Any) -> str:
+def _with_sign(value: Any) -> str:
     return f"{value:+}" if isinstance(value, int) else str(value)

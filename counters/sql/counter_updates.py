@@ -222,7 +222,7 @@ def _update_many(
     listed = values_table(types, size, "tallied_delta")
     listed_columns: list[ColumnElement[Any]] = list(listed.c)
     if lock:
-        listed_columns = [_typed(part) for part in listed_columns]
+        listed_columns = [_cast_enum(part) for part in listed_columns]
     statement = update(parents).where(*(a == b for a, b in zip(key, listed_columns, strict=False)))
     if lock:
         locked = _lock_in_order(mapper, size, len(types))
@@ -233,7 +233,7 @@ def _update_many(
     return DriverStatement(statement.returning(*key, *returning)), parameters
 
 
-def _typed(listed: ColumnElement[Any]) -> ColumnElement[Any]:
+def _cast_enum(listed: ColumnElement[Any]) -> ColumnElement[Any]:
     """Cast an enum of the list, since PostgreSQL takes untyped parameters for text."""
     type_ = listed.type.impl_instance if isinstance(listed.type, TypeDecorator) else listed.type
     return cast(listed, listed.type) if isinstance(type_, EnumType) else listed
@@ -247,7 +247,7 @@ def _lock_in_order(mapper: Mapper[Any], size: int, width: int) -> CTE:
     table = plain_table(mapper, ()).alias("tallied_parent")
     key = key_columns(table, mapper)
     listed = [
-        [_typed(bindparam(name, type_=part.type)) for name, part in zip(row, key, strict=False)]
+        [_cast_enum(bindparam(name, type_=part.type)) for name, part in zip(row, key, strict=False)]
         for row in value_names(width, size)
     ]
     is_listed = (

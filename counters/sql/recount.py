@@ -108,7 +108,7 @@ def recount_query(
     for counter in counters:
         true: Any = aggregates[counter.source, counter.relationship].c[counter.key]
         if isinstance(counter, Number):
-            unnumbered = aggregates[counter.source, counter.relationship].c[_unnumbered(counter)]
+            unnumbered = aggregates[counter.source, counter.relationship].c[_missing_label(counter)]
             stored = stored_column(parents, mapper, counter.key)
             true = counter.recounted(stored, true, unnumbered)
         elif isinstance(counter, Additive):
@@ -154,23 +154,23 @@ def drift_query(
 def _aggregate(counters: Sequence[Counter], within: Within | None) -> Subquery:
     """Select one row for each parent that has sources, with its aggregates."""
     if counters[0].is_copy:
-        return _copied(counters, within)
+        return _select_copies(counters, within)
     source = counters[0].source
     foreign = columns_of(source, counters[0].foreign_key)
     statement = select_rows(
         source,
         *(part.label(f"parent_{number}") for number, part in enumerate(foreign)),
         *(counter.aggregate_expression().label(counter.key) for counter in counters),
-        *(c.unnumbered().label(_unnumbered(c)) for c in counters if isinstance(c, Number)),
+        *(c.unnumbered().label(_missing_label(c)) for c in counters if isinstance(c, Number)),
     ).group_by(*foreign)
     return (statement if within is None else statement.where(within(foreign))).subquery()
 
 
-def _unnumbered(counter: Counter) -> str:
+def _missing_label(counter: Counter) -> str:
     return f"unnumbered_{counter.key}"
 
 
-def _copied(counters: Sequence[Counter], within: Within | None) -> Subquery:
+def _select_copies(counters: Sequence[Counter], within: Within | None) -> Subquery:
     """Select one row for each parent that refers to a row, with the values that it copies."""
     holder, pointed = counters[0].holder, counters[0].source
     own = list(holder.primary_key)

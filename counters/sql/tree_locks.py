@@ -117,7 +117,7 @@ def lock_matching_tree(
     """
     key = list(mapper.primary_key)
     listed = [select_rows(mapper, *key, literal(deleting)).where(*conditions)]
-    listed += [_referenced(mapper, reference).where(*conditions) for reference in references]
+    listed += [_select_referenced(mapper, reference).where(*conditions) for reference in references]
     if joined:
         listed.append(select(*key, false()).where(in_keys(key, joined)))
     connection.execute(_lock_listed(mapper, (), listed), parameters).all()
@@ -133,7 +133,7 @@ def _statement(
         for number, deleted in enumerate((true(), false(), false()))
     ]
     listed += [
-        _referenced(mapper, reference).where(_in_list(key, number))
+        _select_referenced(mapper, reference).where(_in_list(key, number))
         for number, reference in enumerate(references, len(listed))
     ]
     return _lock_listed(mapper, names, listed)
@@ -143,7 +143,7 @@ def _in_list(key: Sequence[ColumnElement[Any]], number: int) -> ColumnElement[bo
     return in_keys(key, bindparam(f"tallied_{number}", expanding=True))
 
 
-def _referenced(mapper: Mapper[Any], reference: SelfReference) -> Select[Any]:
+def _select_referenced(mapper: Mapper[Any], reference: SelfReference) -> Select[Any]:
     """Select the keys of the rows that rows refer to and count for."""
     foreign_key = columns_of(mapper, reference.foreign_key)
     statement = select(*foreign_key, false()).where(*(part.is_not(None) for part in foreign_key))

@@ -100,7 +100,7 @@ class _Filling:
                 "from a SELECT has no values to compute it from",
                 "read the rows, and execute the INSERT with a list of them",
             )
-        for source, target in self._inserted():
+        for source, target in self._inserted_values():
             if source is MISSING:
                 value, is_known = self.derived.default()
                 self._check(value if is_known else UNKNOWN, target)
@@ -108,12 +108,12 @@ class _Filling:
                 self._check(source, target)
         self._fill_upsert()
 
-    def _inserted(self) -> Iterator[tuple[Any, Any]]:
+    def _inserted_values(self) -> Iterator[tuple[Any, Any]]:
         columns = self.statement.table.c
         for rows in self.statement._multi_values:
             for row in rows:
                 values = row if isinstance(row, Mapping) else dict(zip(columns, row, strict=False))
-                yield _known(self.source.find(values)), _known(self.target.find(values))
+                yield _value_of(self.source.find(values)), _value_of(self.target.find(values))
         if not self.statement._multi_values:
             yield from map(self._pair, self.rows)
 
@@ -130,8 +130,8 @@ class _Filling:
             if target is not MISSING and target is not computed:
                 raise self._other_value()
         else:
-            self._check(_known(source), _known(target))
-            computed = literal(self.derived.computed(_known(source)), self.derived.column.type)
+            self._check(_value_of(source), _value_of(target))
+            computed = literal(self.derived.computed(_value_of(source)), self.derived.column.type)
         if target is MISSING:
             clause = clause._clone()  # type: ignore[union-attr]
             clause.update_values_to_set = {**values, self.derived.column: computed}
@@ -202,7 +202,7 @@ class _Filling:
             value = row.get(names.key, MISSING)
         elif isinstance(value, BindParameter) and not value.unique:
             value = row.get(value.key, value)
-        return _known(value)
+        return _value_of(value)
 
     def _check(self, source: Any, target: Any) -> None:
         """Refuse a source that is not known, and a target that is not what it is computed to.
@@ -262,7 +262,7 @@ class _Names:
         return MISSING
 
 
-def _known(value: Any) -> Any:
+def _value_of(value: Any) -> Any:
     if isinstance(value, BindParameter):
         return UNKNOWN if value.required else value.effective_value
     if isinstance(value, Null):

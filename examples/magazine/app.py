@@ -85,7 +85,7 @@ def create_app(
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _no_such_address)
     app.add_exception_handler(UserError, _user_error)
-    app.add_exception_handler(Exception, _unexpected)
+    app.add_exception_handler(Exception, _show_unexpected)
     return app
 
 
@@ -119,7 +119,7 @@ async def _user_error(request: Request, error: Exception) -> Response:
     return await page(request, "error.html", status, problem=error.message)
 
 
-async def _unexpected(request: Request, error: Exception) -> Response:
+async def _show_unexpected(request: Request, error: Exception) -> Response:
     # Starlette raises it again, once this is sent, for the server to log.
     problem = "Something went wrong here; it has been logged."
     request.state.reader = None  # whom the database may not tell just now

@@ -44,7 +44,7 @@ async def write_draft(unit: UnitOfWork, access: Access, headline: str, body: str
 async def revise(unit: UnitOfWork, access: Access, id: int, headline: str, body: str) -> None:
     """Give an article another headline and body; its discussion is renamed with it."""
     headline = clean_title(headline, "headline")
-    article = await _own(unit, access, id)
+    article = await _lock_own_article(unit, access, id)
     article.body = clean_message(body, "body", BODY_LENGTH)
     if article.thread_id is not None and article.headline != headline:
         host_access = await publishing(unit, access, article)
@@ -54,20 +54,20 @@ async def revise(unit: UnitOfWork, access: Access, id: int, headline: str, body:
 
 async def publish(unit: UnitOfWork, access: Access, id: int) -> None:
     """Show an article to everybody, and open its discussion if that was never open."""
-    article = await _own(unit, access, id)
+    article = await _lock_own_article(unit, access, id)
     article.published_on = article.published_on or datetime.now(UTC).date()
     await open_discussion(unit, access, article)
 
 
 async def withdraw(unit: UnitOfWork, access: Access, id: int) -> None:
     """Make a draft of an article again; its discussion is hidden with it, and kept."""
-    article = await _own(unit, access, id)
+    article = await _lock_own_article(unit, access, id)
     article.published_on = None
 
 
 async def delete(unit: UnitOfWork, access: Access, id: int) -> None:
     """Delete an article, with its discussion."""
-    article = await _own(unit, access, id)
+    article = await _lock_own_article(unit, access, id)
     host_access, thread_id = await publishing(unit, access, article), article.thread_id
     await unit.session.delete(article)
     await unit.session.flush()
@@ -86,7 +86,7 @@ async def thread_of(unit: UnitOfWork, id: int) -> UUID:
     return row
 
 
-async def _own(unit: UnitOfWork, access: Access, id: int) -> Article:
+async def _lock_own_article(unit: UnitOfWork, access: Access, id: int) -> Article:
     """Return the article, under its lock, if the viewer may edit it.
 
     :raises NotFound: for an article that is not there, or that the viewer may not read.

@@ -201,7 +201,7 @@ async def test_loader_waits_for_running_batch(monkeypatch: pytest.MonkeyPatch) -
         try:
             await scheduler.yield_if_due()
         finally:
-            pace.expected(key)
+            pace.settle(key)
         return await loader.load(key % 40)
 
     for key in range(100):
