@@ -62,8 +62,8 @@ class SharedReactions(SharedWork[ReactionDraft, ReactionChange]):
         """Write several reactions."""
         batch = ReactionBatch(units[0].session, waits=waits)
         await batch.lock(items)
-        writes = [await batch.enter(item) for item in items]
-        await batch.session.flush()
+        writes = [batch.enter(item) for item in items]
+        await batch.flush()
         changes = iter(batch.count([write for write in writes if isinstance(write, ReactionWrite)]))
         results: list[Result] = []
         for unit, write in zip(units, writes, strict=True):
@@ -108,6 +108,8 @@ class ReactionBatch:
         self._reactions: dict[Key, Reaction | None] = {}
         """Those that there are; None for one of a batch that removes none."""
         self._keys: set[Key] = set()
+        self._new: list[ReactionTotal | Reaction] = []
+        self._removed: list[Reaction] = []
 
     async def lock(self, items: Sequence[ReactionDraft]) -> None:
         """Lock the authors and the comments, and read which reactions there are."""
@@ -150,8 +152,8 @@ class ReactionBatch:
         author = self._authors.get(item.access.viewer.subject)
         return None if author is None else (item.comment_id, author[0], item.kind)
 
-    async def enter(self, item: ReactionDraft) -> ReactionWrite | Exception | Deferral:
-        """Enter a change into the session; return its error if it is refused, or how to run it."""
+    def enter(self, item: ReactionDraft) -> ReactionWrite | Exception | Deferral:
+        """Enter a change into the batch; return its error if it is refused, or how to run it."""
         key = self._key_of(item)
         if key is None or key in self._keys:
             return Deferral.ALONE
@@ -168,20 +170,25 @@ class ReactionBatch:
         except Exception as error:
             return error
         self._keys.add(key)
-        write = ReactionWrite(item.comment_id, access, item.operation)
         if (key in self._reactions) != item.removing:
-            return write
-        reaction = self._reactions.get(key)
+            return ReactionWrite(item.comment_id, access, item.operation)
+        reaction = self._reactions[key] if item.removing else None
         if reaction is not None:
-            row = loaded_values(reaction)
-            await self.session.run_sync(_delete, reaction)
-            return write._replace(reaction=row)
-        reaction = build_reaction(item, key[1])
-        if not has_total:
-            self._totals.add(total)
-            self.session.add(ReactionTotal(comment_id=item.comment_id, kind=item.kind))
-        self.session.add(reaction)
-        return write._replace(reaction=loaded_values(reaction))
+            self._removed.append(reaction)
+        else:
+            reaction = build_reaction(item, key[1])
+            if not has_total:
+                self._totals.add(total)
+                self._new.append(ReactionTotal(comment_id=item.comment_id, kind=item.kind))
+            self._new.append(reaction)
+        return ReactionWrite(item.comment_id, access, item.operation, loaded_values(reaction))
+
+    async def flush(self) -> None:
+        """Write what has been entered."""
+        if self._removed:
+            await self.session.run_sync(_delete, self._removed)
+        self.session.add_all(self._new)
+        await self.session.flush()
 
     def count(self, writes: Sequence[ReactionWrite]) -> list[ReactionChange]:
         """Return the comment of each reaction, with the number of reactions after it."""
@@ -249,9 +256,10 @@ def _select_totals(size: int, reaction: Any) -> Select[Any]:
     )
 
 
-def _delete(session: Session, reaction: Reaction) -> None:
-    counters.mark_locked(session, reaction)
-    session.delete(reaction)
+def _delete(session: Session, reactions: Sequence[Reaction]) -> None:
+    for reaction in reactions:
+        counters.mark_locked(session, reaction)
+        session.delete(reaction)
 
 
 async def _finish(unit: UnitOfWork, write: ReactionWrite, change: ReactionChange) -> ReactionChange:
