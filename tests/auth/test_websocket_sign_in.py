@@ -319,7 +319,7 @@ async def test_operation_cancelled_before_start_keeps_no_socket_open(database: D
         if message["type"] == "websocket.close":
             messages.put_nowait({"type": "websocket.disconnect", "code": message["code"]})
 
-    discussion = Discussion(database, settings=Settings(playground=False), get_viewer=get_viewer)
+    discussion = Discussion(database, get_viewer=get_viewer)
     app = Starlette(routes=discussion.routes())
     scope = {
         "type": "websocket",

@@ -341,7 +341,7 @@ async def test_missing_tables_of_host_counter_are_reported(migrated: Database) -
 
 async def test_unreachable_postgresql_is_reported() -> None:
     database = Database("postgresql://u:s3cret@localhost:1/d")
-    findings = await check(database, Settings(playground=False))
+    findings = await check(database, Settings())
     assert [finding.id for finding in findings] == ["tallied.E001", "tallied.W003"]
     assert "does not answer" in findings[0].sentence
     assert "s3cret" not in str(findings)

@@ -23,7 +23,7 @@ from tallied.migrations.runner import migrate
 from tallied.settings import Settings
 
 SECRET = "0123456789abcdefghijklmnopqrstuvwxyz-ABCDEF"
-SETTINGS = Settings(playground=False, environment="production", secret=SECRET)
+SETTINGS = Settings(environment="production", secret=SECRET)
 
 
 @pytest.fixture

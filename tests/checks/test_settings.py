@@ -17,7 +17,7 @@ from tallied.settings import Guests, Settings
 SECRET = "pZ3vQx7Lk0mWn8Rt2Yc5Uf9Hs1Jd4Ga6"
 OTHER = "b7Wq2Xe9Zr4Tc1Yv6Un3Im8Oo5Pp0Lk7"
 NAMED = {"allowed_hosts": "forum.example"}
-SOUND = Settings(playground=False, secret=SECRET)
+SOUND = Settings(secret=SECRET)
 """In production; nothing is wrong with it."""
 
 
@@ -64,7 +64,7 @@ def test_sound_settings_pass() -> None:
     ],
 )
 def test_dangerous_setting_is_reported(settings: dict[str, Any], id: str, named: str) -> None:
-    sound = {"playground": False, "secret": SECRET}
+    sound = {"secret": SECRET}
     findings = check_settings(Settings(**{**sound, **settings}))
     assert ids(findings) == [id]
     assert named in findings[0].sentence + findings[0].hint
@@ -96,7 +96,7 @@ def test_rights_of_guests_are_reported_per_target(guests: Guests, id: str) -> No
 
 
 def test_server_without_names_where_guests_write_is_warned_of() -> None:
-    written = Settings(playground=False, secret=SECRET, guests="write")
+    written = Settings(secret=SECRET, guests="write")
     warned = one(check_settings(written), "tallied.W009")
     assert "TALLIED_ALLOWED_HOSTS=forum.example" in warned.hint
     for hosts in ("forum.example", "*"):
@@ -107,7 +107,7 @@ def test_server_without_names_where_guests_write_is_warned_of() -> None:
 
 
 def test_writers_depend_on_host() -> None:
-    unknown_author = Settings(playground=False)
+    unknown_author = Settings()
     assert ids(check_settings(unknown_author)) == ["tallied.W003"]
     assert check_settings(unknown_author, has_viewers=True) == []
     assert ids(check_settings(SOUND, has_viewers=False)) == ["tallied.W003"]

@@ -175,7 +175,7 @@ async def test_drifted_amount_names_repair_option(database: Database) -> None:
 
 async def test_discussion_checks_with_rules_of_host(database: Database) -> None:
     await begin(database, "article", ["1", "2"])
-    settings = Settings(playground=False)
+    settings = Settings()
     article = Target("article", Articles("1").titles)
 
     def ids(findings: list[Finding]) -> list[str]:

@@ -44,7 +44,7 @@ counters.extend(Sum(Page.words, of=Thread.word_count, via=Page.thread)).install(
 
 @pytest.mark.parametrize("backend", ["postgresql"])
 async def test_hosts_counter_follows_thread_of_another_schema(empty_url: str) -> None:
-    settings = Settings(database_schema="forum", playground=False, guests="write")
+    settings = Settings(database_schema="forum", guests="write")
     discussion = Discussion(empty_url, settings=settings, session_class=PressSession)
     await migrate(discussion.database)
     async with discussion.database.plain.begin() as connection:

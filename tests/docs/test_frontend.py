@@ -62,9 +62,9 @@ async def test_host_of_page_allows_its_origins(database: Database) -> None:
 
 
 async def test_client_of_page_runs_in_browser(database: Database, browser: Browser) -> None:
-    plain = Settings(playground=False)
+    plain = Settings()
     async with Serving(create_app(plain, database), plain) as frontend:
-        settings = Settings(origins=f"http://{frontend.host}", playground=False)
+        settings = Settings(origins=f"http://{frontend.host}")
         async with (
             Serving(create_app(settings, database), settings) as api,
             browser.open() as page,

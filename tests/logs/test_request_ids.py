@@ -73,7 +73,7 @@ def test_two_ids_are_replaced() -> None:
 
 
 async def test_every_answer_has_id(database: Database, records: pytest.LogCaptureFixture) -> None:
-    settings = Settings(guests="write", playground=False, header_size=2048, allowed_hosts="a.test")
+    settings = Settings(guests="write", header_size=2048, allowed_hosts="a.test")
     app = create_app(settings, database)
     own, name = {"host": "a.test"}, "x-request-id"
     async with (
@@ -128,7 +128,7 @@ async def test_pipelined_requests_have_own_ids(database: Database) -> None:
 async def test_websocket_has_id_of_its_handshake(
     database: Database, records: pytest.LogCaptureFixture
 ) -> None:
-    settings = Settings(playground=False)
+    settings = Settings()
     async with Serving(create_app(settings, database), settings) as server:
         headers = {"x-request-id": "socket-3"}
         options: dict[str, Any] = {"additional_headers": headers, "subprotocols": [PROTOCOL]}

@@ -60,7 +60,7 @@ class Host:
 
     def __init__(self, database: Database, **options: Any) -> None:
         self.database = database
-        settings = {"playground": False, **options.pop("settings", {})}
+        settings = options.pop("settings", {})
         options = {"get_viewer": get_viewer, **options}
         self.discussion = Discussion(database, settings=Settings(**settings), **options)
         self.app = Starlette(routes=self.discussion.routes())

@@ -67,7 +67,7 @@ class Site:
 
     def __init__(self, database: Database, options: Mapping[str, Any]) -> None:
         options = dict(options)
-        settings = Settings(**{"playground": False, "guests": "moderate"} | options.pop("settings"))
+        settings = Settings(**{"guests": "moderate"} | options.pop("settings"))
         self.discussion = Discussion(database, settings=settings, **options)
         self.app = Starlette(routes=self.discussion.routes())
         self.server = Serving(self.app, settings)
@@ -118,7 +118,7 @@ async def site(database: Database, **options: Any) -> AsyncIterator[Site]:
 @asynccontextmanager
 async def serve_app(database: Database, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
     """Serve as ``tallied serve`` does with these settings; yield a client of the server."""
-    configured = Settings(**{"guests": "moderate", "playground": False} | settings)
+    configured = Settings(**{"guests": "moderate"} | settings)
     async with (
         Serving(create_app(configured, database), configured) as server,
         httpx.AsyncClient(base_url=f"http://{server.host}", timeout=20) as client,

@@ -185,7 +185,7 @@ async def test_reading_guests_see_runnable_examples(database: Database, browser:
 
 async def test_page_of_allowed_origin_uses_api(database: Database, browser: Browser) -> None:
     """As a frontend on another port does: the browser decides."""
-    plain = Settings(playground=False)
+    plain = Settings()
     async with Serving(create_app(plain, database), plain) as frontend:
         origin = f"http://{frontend.host}"
         settings = Settings(origins=origin, guests="write", body_size=2048)
