@@ -53,6 +53,10 @@ class PageLevel(Level):
             frozenset(), self.reads_cursors, self.wants_previous, self.wants_next
         )
 
+    def wants_more(self, window: Window) -> bool:
+        """Return whether it is requested if there are more rows in the direction of a window."""
+        return self.wants_previous if window.backward else self.wants_next
+
     @property
     def reads_cursors(self) -> bool:
         """Whether the statement reads the positions of rows."""
@@ -127,7 +131,7 @@ class RootPage(PageLevel):
                 self.requested(),
                 is_sqlite=self.database.is_sqlite,
             ),
-            window_parameters(window),
+            window_parameters(window, has_extra=self.wants_more(window)),
             lambda: self.stored,
             run.values,
         )
@@ -249,7 +253,8 @@ class ChildPages(PageLevel):
 
     def _statement(self, window: Window, ids: Sequence[Any], levels: int = 1) -> BoundStatement:
         conditions = window.conditions()
-        parameters = {"ids": ids, **window_parameters(window)}
+        has_extra = levels > 1 or self.wants_more(window)
+        parameters = {"ids": ids, **window_parameters(window, has_extra=has_extra)}
         return self.shapes.bind(
             (*window_shape(window), levels),
             conditions,

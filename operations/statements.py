@@ -118,9 +118,12 @@ def _position(order: Order, name: str) -> Position:
     )
 
 
-def window_parameters(window: Window) -> dict[str, Any]:
-    """Return the values of the bind parameters of :func:`parametrize`."""
-    parameters: dict[str, Any] = {"limit": window.limit()}
+def window_parameters(window: Window, *, has_extra: bool) -> dict[str, Any]:
+    """Return the values of the bind parameters of :func:`parametrize`.
+
+    :param has_extra: whether the row is read that shows whether there are more.
+    """
+    parameters: dict[str, Any] = {"limit": window.limit() if has_extra else window.size}
     for name, position in (("after", window.after), ("before", window.before)):
         if position:
             parameters[f"{name}_key"], parameters[f"{name}_id"] = position

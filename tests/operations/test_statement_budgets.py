@@ -134,6 +134,39 @@ async def test_positions_are_read_for_cursors_only(
         assert ("row_id" in columns) is bool(part)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "part", "has_extra"),
+    [
+        ("first: 2", "", False),
+        ("first: 2", "pageInfo { hasPreviousPage }", False),
+        ("first: 2", "pageInfo { hasNextPage }", True),
+        ("last: 2", "pageInfo { hasNextPage }", False),
+        ("last: 2", "pageInfo { hasPreviousPage }", True),
+    ],
+)
+async def test_row_that_shows_more_is_read_on_request(
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: str,
+    part: str,
+    has_extra: bool,
+) -> None:
+    await fill(database, 3)
+    api, numbers = PlannedApi(database, RULES), []
+    fetch = database.fetch
+
+    async def fetch_and_count(*statement: Any) -> Any:
+        rows = await fetch(*statement)
+        numbers.append(len(rows))
+        return rows
+
+    comments = f"comments({arguments}) {{ nodes {{ message }} {part} }}"
+    query = f"{{ threads({arguments}) {{ nodes {{ {comments} }} {part} }} }}"
+    monkeypatch.setattr(database, "fetch", fetch_and_count)
+    assert await api(query) == await api.by_core(query)
+    assert numbers == ([3, 6] if has_extra else [2, 4])
+
+
 REPLIES = "replies(first: 3) {{ totalCount nodes {{ message {} {} }} }}"
 REACTIONS = "reactionGroups { kind count viewerHasReacted }"
 TREE = REPLIES.format(REACTIONS, REPLIES.format(REACTIONS, ""))
