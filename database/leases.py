@@ -7,6 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import AsyncAdaptedQueuePool, Engine
@@ -39,6 +40,8 @@ _EVENTS = (
     "after_cursor_execute",
 )
 """The events of an engine that are about single statements."""
+
+_get_local_listeners = attrgetter(*[f"{name}.local" for name in _EVENTS])
 
 
 class Leases:
@@ -113,10 +116,9 @@ class Leases:
                 observers.append(observer)
         return observers
 
-    def _local_listeners(self) -> list[Any]:
+    def _local_listeners(self) -> Any:
         """Return what has the listeners of the variant itself, which the first of them replaces."""
-        dispatch = self._engine.sync_engine.dispatch
-        return [getattr(dispatch, name).local for name in _EVENTS]
+        return _get_local_listeners(self._engine.sync_engine.dispatch)
 
     def _setup_listeners(self) -> list[Any]:
         """Return what sets up a connection of the pool."""
