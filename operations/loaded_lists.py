@@ -37,10 +37,9 @@ class LoadedLists:
 
     def request(self, key: ListKey, ids: Iterable[Any]) -> None:
         """Note the rows of a level, whose lists will be needed."""
-        requested = dict.fromkeys(ids)
-        for id in self._loaded[key].intersection(requested):
-            del requested[id]
-        self._requested[key].update(requested)
+        loaded = self._loaded[key]
+        missing = [id for id in ids if id not in loaded] if loaded else ids
+        self._requested[key].update(dict.fromkeys(missing))
 
     async def load(self, key: ListKey) -> Mapping[Any, Sequence[Any]]:
         """Return the lists of all rows that have been requested, by the keys of the rows."""
