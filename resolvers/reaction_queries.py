@@ -17,6 +17,7 @@ from sqlalchemy import (
     bindparam,
     exists,
     false,
+    func,
     literal_column,
     select,
     true,
@@ -92,9 +93,11 @@ def _select_groups(*, is_guest: bool, is_sqlite: bool, is_stored: bool) -> Selec
         )
     stored_as = String() if is_stored else None
     id = key_column(TOTAL.c.comment_id, stored_as)
+    # Otherwise SQLite looks up the comments first, most of which have no reactions.
+    of_total = func.likely(TOTAL.c.comment_id) if is_sqlite else TOTAL.c.comment_id
     return (
         select(id, TOTAL.c.kind, TOTAL.c.count, type_coerce(own, Integer()).label("own"))
-        .join_from(TOTAL, COMMENT, COMMENT.c.id == TOTAL.c.comment_id)
+        .join_from(TOTAL, COMMENT, COMMENT.c.id == of_total)
         .where(is_among_ids(TOTAL.c.comment_id, is_sqlite=is_sqlite, stored_as=stored_as))
         .where(TOTAL.c.count > 0, COMMENT.c.shown)
     )

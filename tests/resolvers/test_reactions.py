@@ -12,6 +12,7 @@ from support.board import Board, race
 from support.diary import Diary
 from support.host import ADA, BOB, Discreet, Gate, Host, blocked, key, run_behind
 from support.plans import PlannedApi
+from support.query_plans import executed, plan_of
 from support.rows import count_rows, find_drifts
 
 from tallied.auth.viewer import Viewer
@@ -48,6 +49,18 @@ def groups(payload: Any) -> list[tuple[str, int, bool]]:
         (group["kind"], group["count"], group["viewerHasReacted"])
         for group in payload["comment"]["reactionGroups"]
     ]
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_comments_without_reactions_are_not_looked_up(database: Database) -> None:
+    host = Host(database)
+    thread = await host.ada.thread("Engines", "one", "two")
+    page = "query($t: ID!) { thread(id: $t) { comments { nodes { reactionGroups { kind } } } } }"
+    with executed(database) as statements:
+        answer = await PlannedApi(database)(page, t=thread)
+    assert answer["data"]["thread"]["comments"]["nodes"] == 2 * [{"reactionGroups": []}]
+    plan = await plan_of(database, *statements[-1])
+    assert plan.index("SEARCH tallied_reaction_total") < plan.index("SEARCH tallied_comment")
 
 
 async def test_reactions_are_idempotent_and_exact(database: Database, statements: Any) -> None:
