@@ -20,7 +20,7 @@ differences.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from itertools import starmap
 from operator import attrgetter
 from typing import Any
@@ -88,13 +88,14 @@ class Flush(PendingChanges):
 
     def lock_changed_rows(self) -> None:
         """Lock the rows that are known before the flush to be edited, moved or deleted."""
-        # The property makes a set of its own each time.
+        # The properties search, and make sets of their own, each time.
         all_deleted = self.session.deleted if self.session._deleted else ()
+        dirty = self.session.dirty if self.session.identity_map.check_modified() else ()
         if all_deleted:
             lock_children_first(self.registry, self.session_state, self.session)
         edited = [
             (source, state)
-            for obj in self._dirty()
+            for obj in dirty
             if (source := self.registry.source_of(state := instance_state(obj)))
             and source.is_touched(state)
         ]
@@ -107,10 +108,6 @@ class Flush(PendingChanges):
             self._lock(edited, deleted)
         if self.registry.numbers:
             number_objects(self, self._read)
-
-    def _dirty(self) -> Iterable[Any]:
-        """Return the session's dirty objects, without a search where none has been modified."""
-        return self.session.dirty if self.session.identity_map.check_modified() else ()
 
     def lock_remaining(self, source: Source, state: InstanceState[Any]) -> None:
         """Lock `state`, and all that has come into the flush since it began.
