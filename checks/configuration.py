@@ -25,7 +25,7 @@ def check_settings(
         rules = HostRules.from_settings(settings)
     if has_viewers is None:
         has_viewers = bool(settings.secret) or settings.environment == "development"
-    findings = list(_contradictions(settings, rules))
+    findings = [*_contradictions(settings, rules), *_warnings(settings, rules, has_viewers)]
     if settings.environment == "production":
         findings += _dangers(settings, rules)
         if is_own_server and settings.guests == "write" and not settings.allowed_hosts:
@@ -38,43 +38,37 @@ def check_settings(
                     f" {assignment('allowed_hosts', 'forum.example')}.",
                 )
             )
+    return findings
+
+
+def _warnings(settings: Settings, rules: HostRules, has_viewers: bool) -> Iterator[Finding]:
+    """Find what is doubtful in development, too."""
     if not has_viewers and not rules.guests_write:
-        findings.append(
-            Finding(
-                "tallied.W003",
-                "Nobody can write: guests may only read, and nobody can sign in.",
-                f"Give get_viewer, or set {SETTINGS['secret']}; or, for guests,"
-                f" {assignment('guests', 'write')}.",
-            )
+        yield Finding(
+            "tallied.W003",
+            "Nobody can write: guests may only read, and nobody can sign in.",
+            f"Give get_viewer, or set {SETTINGS['secret']}; or, for guests,"
+            f" {assignment('guests', 'write')}.",
         )
     if not has_viewers and rules.guests == "write" and rules.comment_checks:
-        findings.append(
-            Finding(
-                "tallied.W025",
-                "Comments may wait for a moderator, and nobody can be one: nobody can sign in.",
-                f"Give get_viewer, or set {SETTINGS['secret']}; or leave the checks of comments"
-                " out.",
-            )
+        yield Finding(
+            "tallied.W025",
+            "Comments may wait for a moderator, and nobody can be one: nobody can sign in.",
+            f"Give get_viewer, or set {SETTINGS['secret']}; or leave the checks of comments out.",
         )
     if settings.origins.strip() == ANY_ORIGIN:
         # In development, too: any page that the developer visits could write to the server.
-        findings.append(
-            Finding(
-                "tallied.W008",
-                f"{SETTINGS['origins']} is {ANY_ORIGIN}: the pages of every website may use the"
-                " API.",
-                f"Name the origins of your own pages, {assignment('origins', 'https://app.example')}.",
-            )
+        yield Finding(
+            "tallied.W008",
+            f"{SETTINGS['origins']} is {ANY_ORIGIN}: the pages of every website may use the API.",
+            f"Name the origins of your own pages, {assignment('origins', 'https://app.example')}.",
         )
     if settings.previous_secret:
-        findings.append(
-            Finding(
-                "tallied.W004",
-                f"{SETTINGS['previous_secret']} is still set, and its tokens are accepted.",
-                "Remove it once the last token that it signed has expired.",
-            )
+        yield Finding(
+            "tallied.W004",
+            f"{SETTINGS['previous_secret']} is still set, and its tokens are accepted.",
+            "Remove it once the last token that it signed has expired.",
         )
-    return findings
 
 
 def _dangers(settings: Settings, rules: HostRules) -> Iterator[Finding]:
