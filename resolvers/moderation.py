@@ -83,17 +83,10 @@ async def moderate_comments(
     for comment in comments:
         _expect_status(comment, expected_status)
     changed = [row for row in comments if row.status != status or row.flagged]
+    decision = {"reason": reason, "status": status}
     for comment in changed:
-        values, thread = loaded_values(comment), {"id": comment.thread_id}
-        await run_before(
-            unit,
-            access,
-            "moderate_comment",
-            thread=thread,
-            comment=values,
-            reason=reason,
-            status=status,
-        )
+        rows = {"thread": {"id": comment.thread_id}, "comment": loaded_values(comment)}
+        await run_before(unit, access, "moderate_comment", **rows, **decision)
     await close_flags(session, changed)
     for comment in changed:
         record_act(session, comment, comment.status, status, moderator_id, reason)
@@ -102,15 +95,9 @@ async def moderate_comments(
     if has_new_name:  # not before, because everyone locks threads before authors
         await update_author_name(session, access)
     for comment in changed:
-        await run_after(
-            unit,
-            access,
-            "moderate_comment",
-            thread=counter_values(session, comment.thread_id),
-            comment=loaded_values(comment),
-            reason=reason,
-            status=status,
-        )
+        thread = counter_values(session, comment.thread_id)
+        rows = {"thread": thread, "comment": loaded_values(comment)}
+        await run_after(unit, access, "moderate_comment", **rows, **decision)
     return ModeratedComments(tuple(map(loaded_values, comments)), tuple(tree.unlisted))
 
 
