@@ -3,12 +3,12 @@
     python -m benchmarks.faults [--minutes 20] [--database sqlite|postgresql]
 
 Sixteen clients add, edit and delete comments over HTTP. A proxy in front of the server, and one in
-front of PostgreSQL, delay, stall, cut and refuse connections at random. A client repeats what it
-was not told the end of, so in the end the rows must be exactly what the clients' books say, and
-every counter exact. An answer that says that nothing was changed is held to it: the comment that
-is sent again must not be a duplicate then. The server must print no traceback, answer no internal
+front of PostgreSQL, delay, stall, cut and refuse connections at random. A client repeats a request
+whose outcome it does not know. So in the end the rows must be exactly those in the clients' books,
+and every counter must be exact. If a response says that nothing was changed, the comment that is
+sent again must not be a duplicate. The server must print no traceback, respond with no internal
 error, be ready soon after the last fault, and not grow.
-Ends with exit code 1 where any of this fails.
+The exit code is 1 if any of this fails.
 """
 
 from __future__ import annotations

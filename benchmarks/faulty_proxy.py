@@ -14,7 +14,7 @@ CHUNK = 65_536
 
 
 class FaultyProxy:
-    """Forwards bytes between its clients and one server, as well as it is told to.
+    """Forwards bytes between its clients and one server, with faults on demand.
 
     :param target: the server's address: a port of this machine, or the path of a Unix socket.
     """

@@ -6,12 +6,11 @@ Each writer does one random unit of work after the other (:mod:`.random_units`) 
 threads. All the while every counter is recounted: a recount is one snapshot, so it must be
 exact in the midst of writing, too. At the end the words of every message are counted again.
 
-What a user may be told, because somebody else was first, is not an error: that the row is gone.
-Everything else is, Busy included. The process has warmed up after a fifth of the time; from
-there to the end it may grow by :data:`MOST_GROWTH`, in which the allocator settles. (What
-else would fill for long is kept small: the statements that asyncpg has prepared, of which
-it keeps a hundred for each of twenty connections unless told otherwise.)
-Ends with exit code 1 where any of this fails.
+It is not an error if a row is gone because somebody else was first. Everything else is, Busy
+included. The process has warmed up after a fifth of the time. From then on it may grow by
+:data:`MAX_GROWTH`, which the allocator needs. (The cache of asyncpg's prepared statements is kept
+small: by default, it has a hundred for each of twenty connections, and would fill for long.)
+The exit code is 1 if any of this fails.
 """
 
 from __future__ import annotations

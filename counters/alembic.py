@@ -84,7 +84,7 @@ def add_counter(
         query of others behind it.
     :returns: how many parents had a counter to fill in.
     :raises CounterDeclarationError: for a counter that cannot work as declared.
-    :raises CounterError: where the table is not to be had within `lock_timeout`, and where
+    :raises CounterError: where the table cannot be locked within `lock_timeout`, and where
         Alembic runs in a transaction that it has not begun and so cannot commit.
     """
     configure_mappers()

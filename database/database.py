@@ -202,7 +202,7 @@ class Database:
     def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Return a block with a connection; each statement sees what is committed at its start.
 
-        :raises Busy: when no connection is to be had, or another holds a lock for too long;
+        :raises Busy: when no connection is free, or another holds a lock for too long;
             behind a transaction pooler, nothing bounds the wait for a lock.
         :raises Unavailable: when the database cannot be used, and as :meth:`check_file` does.
         """

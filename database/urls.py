@@ -128,7 +128,7 @@ def _for_asyncpg(url: URL) -> URL:
             )
         query.setdefault("ssl", mode)
     url = url.set(query=query)
-    split_url(url)  # or what is wrong with it would be told by the driver, at the first connection
+    split_url(url)  # or the driver would report the fault at the first connection
     return url
 
 

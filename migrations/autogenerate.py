@@ -38,7 +38,7 @@ def include_object(
     """Return whether an object of the models is the host's; Tallied's migrations make the others.
 
     Where Tallied's tables are in another schema, by ``Settings(database_schema=...)``, its
-    models name none. A foreign key to them that differs by that alone is not a change; nor is one
+    models name none. A foreign key to them that differs by that alone is not a change. Nor is one
     within a schema that the host has to name for its tables, and that is PostgreSQL's default,
     which is reflected without its name. The key itself needs a name, by which Alembic finds what
     it is to be compared to.

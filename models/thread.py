@@ -128,7 +128,7 @@ def _has_trigrams(*arguments: Any, **_: Any) -> bool:
 
 
 # What PostgreSQL finds a text within titles by (its documentation, F.35, pg_trgm). SQLite has
-# no such index; there, the titles are looked through, as where the extension is not to be had.
+# no such index; there, all titles are searched, as where the extension is missing.
 Index(
     "ix_tallied_thread_title_folded",
     Thread.title_folded,

@@ -27,7 +27,7 @@ NOTHING_YET = datetime(1970, 1, 1, tzinfo=UTC)
 """The time of a feed without comments."""
 
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""The characters that XML 1.0 has no place for (section 2.2)."""
+"""The characters that XML 1.0 does not allow (section 2.2)."""
 
 
 class Feed(NamedTuple):

@@ -13,7 +13,7 @@ from .tables import Strategy, map_strategy
 
 # Importing it listens to every session of the process and to every configuration of
 # mappers. Here it listens to the sessions of its own way, so that no other way pays for
-# it; and it is told of its mappers once, since every further call doubles its UPDATEs.
+# it; and its mappers are configured once, since every further call doubles its UPDATEs.
 event.remove(Session, "after_flush", manager.construct_aggregate_queries)
 event.remove(Mapper, "after_configured", manager.update_generator_registry)
 

@@ -21,7 +21,7 @@ class Computation:
     followers: list[Callable[[InstanceState[Any], dict[str, Any], Any], None]] = field(
         default_factory=list, init=False, repr=False
     )
-    """What is told of a computed value before an object has it."""
+    """The functions that are called with a computed value before an object has it."""
 
     def __str__(self) -> str:
         return f"{self.target.class_.__name__}.{self.target.key}"

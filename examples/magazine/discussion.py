@@ -44,7 +44,7 @@ def make_sessions(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
 def make_discussion(engine: AsyncEngine, tell: hooks.Tell = hooks.log) -> Discussion:
     """Return the Discussion below the articles.
 
-    :param tell: how the author of an article is told of a comment.
+    :param tell: notifies the author of an article of a comment.
     """
     sessions = make_sessions(engine)
 

@@ -23,7 +23,7 @@ TWICE = timedelta(minutes=1)
 
 
 class News(NamedTuple):
-    """What an article's author is told."""
+    """A message to the author of an article."""
 
     name: str
     headline: str
@@ -59,7 +59,7 @@ class NoDoubles(Hooks):
 
 
 class TellAuthors(Hooks):
-    """The author of an article is told of what others say about it, once it is said."""
+    """Notifies the author of an article of the comments of others, after they are written."""
 
     def __init__(self, sessions: async_sessionmaker[AsyncSession], tell: Tell = log) -> None:
         self.sessions = sessions

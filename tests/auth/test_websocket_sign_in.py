@@ -185,7 +185,7 @@ async def test_running_mutation_is_answered_before_expired_close(database: Datab
 
 
 async def test_request_state_ends_with_operation(database: Database) -> None:
-    """As over HTTP, or whoever has once been found would be known for ever."""
+    """As over HTTP; otherwise a viewer would stay signed in for ever."""
     names = ["Ada", "Bob", "Cleo"]
 
     def get_viewer(connection: HTTPConnection) -> Viewer:

@@ -1,4 +1,4 @@
-"""Hostile documents: whoever sends them, the others never wait long.
+"""Hostile documents: other clients never wait long for them.
 
 One client pings a real server while another attacks it, each in a thread of its own, and
 what is measured is how long the pings take. A machine that is busy with other things makes

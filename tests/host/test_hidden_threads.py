@@ -157,7 +157,7 @@ async def test_hidden_thread_of_target_is_not_found(host: Host) -> None:
         ]
         assert errors[0] == errors[1]
         assert (errors[0]["code"], errors[0]["field"]) == ("NOT_FOUND", "target.key")
-    # Nor is one begun that whoever begins it could not read.
+    # A viewer cannot create a thread that they could not read, either.
     await drafts.moderator.do("deleteThread", "deletedThreadId", threadId=created["thread"]["id"])
     error = await drafts.ada.refused("threadFor", target={"type": "draft", "key": "1"})
     assert error == errors[0]

@@ -314,7 +314,7 @@ async def test_permission_error_precedes_veto(database: Database) -> None:
     ):
         assert (await host.bob.refused(change, **input))["code"] == "NOT_ALLOWED"
     moved = await host.moderator.refused("moveComment", commentId=own, threadId=thread)
-    assert moved["code"] == "VETOED"  # who may do it, is told
+    assert moved["code"] == "VETOED"  # only a viewer with the right gets the veto
     assert log == ["before_move_comment"]
 
 

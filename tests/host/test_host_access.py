@@ -79,7 +79,7 @@ async def test_host_may_do_everything_for_any_viewer(
     author = {"name": "Ada", "commentCount": 1} if viewer else None
     assert thread["author"] == author
     await stage.assert_exact()
-    # Hooks are told that it is the host, in whose name, and after the commit with what came of it.
+    # Hooks see that the host acts, in whose name, and after the commit with the result.
     operations = (
         "create_thread add_comment create_thread add_comment rename_thread edit_comment"
         " move_comment lock_thread delete_comment delete_thread"

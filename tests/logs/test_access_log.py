@@ -38,7 +38,7 @@ def test_line_of_text_has_id_and_no_query_string(tmp_path: Path) -> None:
         new_id = httpx.get(f"{server.url}/no%0Awhere%7E?token={SECRET}").headers["x-request-id"]
         assert re.fullmatch("[0-9a-f]{32}", new_id)
         server.wait(rf'^INFO: +\[{new_id}\] 127\.0\.0\.1 "GET /no%0Awhere~" 404 in ')
-        # The mistake that the first request has made is told under its id, too.
+        # The mistake in the first request is logged under its id, too.
         server.wait(r"^INFO: +\[from-proxy/7\] BAD_USER_INPUT: ")
         httpx.get(f"{server.url}/the/last")
         assert server.stop() == 0
@@ -167,7 +167,7 @@ def test_full_pipe_of_log_delays_neither_request_nor_stop(tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_unread_log_blocks_no_request(tmp_path: Path) -> None:
-    """A pipe takes 64 KiB, and then whoever writes into it waits."""
+    """A pipe takes 64 KiB, and then its writers wait."""
     port = free_port()
     command = [TALLIED, "serve", "--port", str(port), "--database", "sqlite:///forum.db"]
     with subprocess.Popen(

@@ -144,7 +144,7 @@ async def test_autogenerate_ignores_tallied_in_another_schema(
     assert [key["referred_schema"] for key in keys] == ["forum"]
     options = {"include_schemas": True}
     assert await ask(elsewhere, base, **options) == []
-    # What differs by more than that is told, on both sides.
+    # Any other difference is proposed, on both sides.
     other = models(schema, ondelete="CASCADE")
     name = "fk_article_thread_id_tallied_thread"
     assert await ask(elsewhere, other, **options) == [("remove_fk", name), ("add_fk", name)]

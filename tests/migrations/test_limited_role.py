@@ -123,7 +123,7 @@ async def test_existing_extension_is_used(
 
 
 async def test_schema_made_for_role_is_used(url: str) -> None:
-    """Who may make no schema is told so even where there is one: it must not be asked for."""
+    """PostgreSQL refuses CREATE SCHEMA to the role even if the schema exists, so it is not run."""
     database = Database(url, schema="talk")
     try:
         await migrate(database)

@@ -1,4 +1,4 @@
-"""Mutations are made by plans, and never twice, whoever builds the payload."""
+"""Plans make mutations, and none is made twice when graphql-core builds the payload."""
 
 from __future__ import annotations
 

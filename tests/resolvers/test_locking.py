@@ -87,7 +87,7 @@ async def test_comments_of_locked_thread_can_be_changed(
 async def test_unlocked_thread_accepts_comments(host: Host) -> None:
     thread = await host.ada.thread("Engines")
     first = await lock(host.ada, thread)
-    assert await lock(host.moderator, thread) == first  # it is since then, whoever asks again
+    assert await lock(host.moderator, thread) == first  # the first time stays
     assert await lock(host.ada, thread, unlock=True) is None
     assert await lock(host.ada, thread, unlock=True) is None
     await host.guest.comment(thread)

@@ -122,7 +122,7 @@ REJECTED: dict[str, int | tuple[int, int]] = {
     """mutation($nobody: ID!) { deleteAuthor(input: { authorId: $nobody }) {
          userErrors { code } } }""": (1, 2),
 }
-"""What it costs a guest and a viewer, whose author is found, to be told that nothing was done."""
+"""The statements of a rejected mutation, for a guest and for a viewer, whose author is found."""
 
 PAGE = """totalCount edges { cursor node { id title } }
   pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"""

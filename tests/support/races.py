@@ -198,7 +198,7 @@ def wait_for_state(actor: Actor, future: Future[Any], server: Engine) -> str:
 
 
 def outcome(future: Future[Any]) -> str:
-    """Return ``ok``; ``retry``, which a unit of work does; or ``gone``, which a user is told."""
+    """Return ``ok``; ``retry``, which a unit of work does; or ``gone``, an error of the user."""
     error = future.exception(TIMEOUT)
     if error is None:
         return "ok"

@@ -153,7 +153,7 @@ def test_impossible_host_name_is_refused(hosts: str) -> None:
 
 
 async def test_rebound_page_in_browser_is_refused(database: Database, browser: Browser) -> None:
-    """A real Chromium, whose resolver is told what an attacker's name server would tell it."""
+    """A real Chromium resolves the name as an attacker's name server would."""
     async with (
         serve_app(database, environment="development") as client,
         browser.open() as page,
