@@ -40,7 +40,7 @@ from tallied.database import Database, UnitOfWork
 from tallied.models import Base, Comment
 from tallied.models.counters import counters
 
-MOST_GROWTH = 10_000_000
+MAX_GROWTH = 10_000_000
 """The bytes by which the process may grow between its warm-up and the end."""
 
 FEW_STATEMENTS = {"prepared_statement_cache_size": 20, "statement_cache_size": 20}
@@ -147,7 +147,7 @@ class Soak:
         """Return the broken promises as sentences."""
         problems = [f"{error!r} has reached a user" for error in self.errors[:3]]
         problems += [f"drift: {drift}" for drift in self.drift[:3]]
-        if self.growth > MOST_GROWTH:
+        if self.growth > MAX_GROWTH:
             problems.append(f"the process has grown by {self.growth / 1e6:.1f} MB")
         idle = [o.__name__ for o in OPERATIONS if not self.done[o.__name__]]
         if idle:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 K = TypeVar("K")
 
-FEWEST = 3
+MIN_SAMPLES = 3
 """How often even the slowest contestant is timed."""
 
 
@@ -33,7 +33,7 @@ async def interleave(
     for number in range(rounds + 1):
         random.shuffle(order)
         for name in order:
-            if number > FEWEST and spent[name] > budget:
+            if number > MIN_SAMPLES and spent[name] > budget:
                 continue
             seconds = await _time(candidates[name], number)
             spent[name] += seconds

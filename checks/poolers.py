@@ -21,7 +21,7 @@ PATIENCE = 2.0
 _MISSING_STATEMENT = ("26000", "42P05")
 """PostgreSQL's invalid_sql_statement_name and duplicate_prepared_statement (Appendix A)."""
 
-_UNTOLD = Finding(
+_UNDECLARED_POOLER = Finding(
     "tallied.W017",
     "The database is behind a pooler that its URL does not name, so each statement is prepared"
     " anew, as a transaction pooler needs it.",
@@ -46,7 +46,7 @@ async def check_pooler(database: Database, connection: AsyncConnection) -> list[
     if database.is_sqlite:
         return []
     if database.connector is not None:
-        return [_UNTOLD] if database.connector.has_unnamed_pooler else []
+        return [_UNDECLARED_POOLER] if database.connector.has_unnamed_pooler else []
     return [_NAMED] if await _loses_statements(database, connection) else []
 
 

@@ -22,7 +22,7 @@ from weakref import WeakKeyDictionary
 TIME_SLICE = 0.003
 """Seconds of work on responses before other tasks run."""
 
-RELEASED = 32
+WOKEN_AT_ONCE = 32
 """How many waiting tasks of an operation are woken at once; some may find the slice used up."""
 
 PERIOD = 4
@@ -78,7 +78,7 @@ class Turns:
         self._waiting.append(scheduler)
         self._is_first, self._until = True, 0.0
         scheduler.slices += 1
-        scheduler.release(RELEASED)
+        scheduler.release(WOKEN_AT_ONCE)
         for other in by_slices[:OTHERS]:
             if other is not scheduler:
                 other.release(1)

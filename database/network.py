@@ -22,7 +22,7 @@ KEEPALIVE_INTERVAL = 5
 KEEPALIVE_COUNT = 3
 """How many unanswered probes end the connection."""
 
-SILENCE = 30.0
+MAX_SILENCE = 30.0
 """Seconds that data may stay unacknowledged before the connection is given up."""
 
 
@@ -47,7 +47,7 @@ KEEPALIVES = {
     "tcp_keepalives_idle": f"{KEEPALIVE_IDLE}s",
     "tcp_keepalives_interval": f"{KEEPALIVE_INTERVAL}s",
     "tcp_keepalives_count": f"{KEEPALIVE_COUNT}",
-    "tcp_user_timeout": f"{milliseconds(SILENCE)}ms",
+    "tcp_user_timeout": f"{milliseconds(MAX_SILENCE)}ms",
 }
 """PostgreSQL's settings by which it notices a client that has vanished, and releases
 its locks (PostgreSQL documentation, section 19.3.2). They do nothing on a Unix socket."""
@@ -69,7 +69,7 @@ def keep_alive(connection: Any) -> None:
         ("TCP_KEEPIDLE", KEEPALIVE_IDLE),
         ("TCP_KEEPINTVL", KEEPALIVE_INTERVAL),
         ("TCP_KEEPCNT", KEEPALIVE_COUNT),
-        ("TCP_USER_TIMEOUT", milliseconds(SILENCE)),
+        ("TCP_USER_TIMEOUT", milliseconds(MAX_SILENCE)),
     ):
         if (option := getattr(sockets, name, None)) is not None:  # as the platform has it
             socket.setsockopt(IPPROTO_TCP, option, value)

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from itertools import chain, islice
 from typing import Generic, TypeVar
 
-from ..concurrency.scheduler import RELEASED, current_scheduler
+from ..concurrency.scheduler import WOKEN_AT_ONCE, current_scheduler
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -90,7 +90,7 @@ class DataLoader(Generic[K, T]):
             for number, (future, value) in enumerate(waiting, 1):
                 if not future.done():
                     future.set_result(value)
-                if number % RELEASED == 0:
+                if number % WOKEN_AT_ONCE == 0:
                     await asyncio.sleep(0)
                     await self._scheduler.take()
         finally:

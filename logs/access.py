@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger("tallied.access")
 
-LONGEST_PATH = 300
+MAX_PATH_LENGTH = 300
 """The most characters of a path in a line."""
 
 WEBSOCKET = "WEBSOCKET"
@@ -62,7 +62,7 @@ def _write(scope: Scope, status: int | None, start: float) -> None:
     address = scope.get("client")
     fields = {
         "method": scope.get("method", WEBSOCKET),
-        "path": quote(scope["path"])[:LONGEST_PATH],
+        "path": quote(scope["path"])[:MAX_PATH_LENGTH],
         "status": status,
         "client": address[0] if address else None,
         "duration": round(time.monotonic() - start, 4),

@@ -19,13 +19,13 @@ from sqlalchemy.exc import SQLAlchemyError, StatementError
 
 logger = logging.getLogger("tallied")
 
-LONGEST_ERROR = 4000
+MAX_ERROR_LENGTH = 4000
 """The most characters of an error and its traceback."""
 
-LONGEST_STATEMENT = 1000
+MAX_STATEMENT_LENGTH = 1000
 """The most characters of a statement in an error."""
 
-LEFT_OUT = "the message is left out, since it may quote a value"
+OMISSION = "the message is left out, since it may quote a value"
 
 OUTAGE_SECONDS = 10.0
 """The minimum of seconds between two lines about a database that does not respond."""
@@ -67,7 +67,7 @@ def redact(error: BaseException) -> None:
             _set_message(member, _describe(member))
         elif is_below_driver and not isinstance(member, SQLAlchemyError | OSError):
             # What a type has found wrong with a value, such as "invalid UUID 'x'".
-            _set_message(member, LEFT_OUT)
+            _set_message(member, OMISSION)
         else:
             _cut_quotations(member)
 
@@ -76,9 +76,9 @@ def format_error(error: BaseException) -> str:
     """Return an error and its traceback, without the middle if it is long."""
     redact(error)
     text = "".join(traceback.format_exception(error)).rstrip()
-    if len(text) <= LONGEST_ERROR:
+    if len(text) <= MAX_ERROR_LENGTH:
         return text
-    head, tail = text[: LONGEST_ERROR // 4], text[-LONGEST_ERROR * 3 // 4 :]
+    head, tail = text[: MAX_ERROR_LENGTH // 4], text[-MAX_ERROR_LENGTH * 3 // 4 :]
     omitted = len(text) - len(head) - len(tail)
     return f"{head}\n… {omitted} characters left out …\n{tail}"
 
@@ -145,11 +145,11 @@ def _is_of_driver(error: BaseException) -> bool:
 
 def _redact_statement(error: StatementError) -> None:
     error.hide_parameters = True
-    if error.statement and len(error.statement) > LONGEST_STATEMENT:
-        error.statement = f"{error.statement[:LONGEST_STATEMENT]}…"
+    if error.statement and len(error.statement) > MAX_STATEMENT_LENGTH:
+        error.statement = f"{error.statement[:MAX_STATEMENT_LENGTH]}…"
     cause = error.orig
     if cause is not None and not isinstance(cause, SQLAlchemyError):
-        message = _describe(cause) if _is_of_driver(cause) else LEFT_OUT
+        message = _describe(cause) if _is_of_driver(cause) else OMISSION
         error.args = (f"({_name(cause)}) {message}",)
 
 
@@ -171,7 +171,7 @@ def _describe(error: BaseException) -> str:
     # asyncpg's DataError is a ValueError: it finds a parameter to be of another type.
     quotes = isinstance(driver_error, ValueError) or type(driver_error).__name__ == "DataError"
     if quotes or str(sqlstate or "").startswith(_QUOTING_CLASSES):
-        return f"{LEFT_OUT} {state}".rstrip()
+        return f"{OMISSION} {state}".rstrip()
     message = _first_line(error, with_name=False).removesuffix(state).rstrip()
     return f"{message} {state}".rstrip()
 

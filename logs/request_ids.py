@@ -76,7 +76,7 @@ class RequestIds:
         _current.set(id)
 
         def send_with_id(message: Message) -> Awaitable[None]:
-            if message["type"] in _STARTS:
+            if message["type"] in _START_MESSAGES:
                 headers = message.get("headers", ())
                 others = [header for header in headers if header[0] != NAME]
                 message["headers"] = [*others, (NAME, id.encode())]
@@ -85,7 +85,7 @@ class RequestIds:
         await self._app(scope, receive, send_with_id if self._in_answers else send)
 
 
-_STARTS = ("http.response.start", "websocket.http.response.start", "websocket.accept")
+_START_MESSAGES = ("http.response.start", "websocket.http.response.start", "websocket.accept")
 
 
 class RequestIdFilter(logging.Filter):

@@ -37,7 +37,7 @@ from .views import PAGE_PARAMETERS
 
 Handler: TypeAlias = Callable[[Site, Request], Awaitable[Response]]
 
-OF_FORM = (InvalidText, Vetoed, RepeatedText, RateLimited)
+FORM_ERRORS = (InvalidText, Vetoed, RepeatedText, RateLimited)
 """The errors that are shown with the form of a comment, which is to be changed or sent later."""
 
 FIELDS = {
@@ -89,7 +89,7 @@ async def new_thread(site: Site, request: Request) -> Response:
             change = await site.discussion.create_thread(
                 access, form.values.get("title", ""), _new_comment(form.values)
             )
-        except OF_FORM as error:
+        except FORM_ERRORS as error:
             _add_errors(site, form, error)
             response = await site.render(request, "tallied/new.html", status_of(error), form=form)
             return with_retry_after(response, error)
@@ -120,7 +120,7 @@ async def add_comment(site: Site, request: Request) -> Response:
             reply_to_id=reply_to,
             submission=values.get("submission") or None,
         )
-    except OF_FORM as error:
+    except FORM_ERRORS as error:
         form = FormState(values)
         form.submission = values.get("submission") or form.submission
         _add_errors(site, form, error)
@@ -152,7 +152,7 @@ async def edit_comment(site: Site, request: Request) -> Response:
             )
         except Conflict as error:
             refusal = error
-        except OF_FORM as error:
+        except FORM_ERRORS as error:
             refusal = error
             _add_errors(site, form, error)
         else:

@@ -36,7 +36,7 @@ The documentation is `docs/reference/api.md` in Tallied's repository.\
 """
 """The description of the schema, which clients' tools show on their first page."""
 
-OF_RELAY = {"Node": f"{Node.__module__}.Node", "PageInfo": "strawberry.relay.PageInfo"}
+RELAY_TYPES = {"Node": f"{Node.__module__}.Node", "PageInfo": "strawberry.relay.PageInfo"}
 """The types that both schemas share, because Relay requires their names."""
 
 
@@ -109,7 +109,7 @@ def merge_schemas(
         )
     except DuplicatedTypeName as error:
         name = re.sub(r".*\bType (\w+) .*", r"\1", str(error))
-        if name not in OF_RELAY and not any(
+        if name not in RELAY_TYPES and not any(
             map(is_of_tallied, (error.first_cls, error.second_cls))
         ):
             raise
@@ -129,11 +129,11 @@ def merge_schemas(
 def _clash(name: str, prefix: str) -> str:
     """Return the error's sentence for a type that both schemas have."""
     sentence = f"The host has a type {name}, and Tallied has one, too"
-    if name not in OF_RELAY:
+    if name not in RELAY_TYPES:
         another = "a different" if prefix else "a"
         return f"{sentence}; pass merge_schemas() {another} prefix, such as prefix='Forum'."
     return (
-        f"{sentence}, which keeps its name, since Relay needs it; use {OF_RELAY[name]} for the"
+        f"{sentence}, which keeps its name, since Relay needs it; use {RELAY_TYPES[name]} for the"
         " host's types, or rename the host's."
     )
 

@@ -13,7 +13,7 @@ from strawberry.types.base import StrawberryObjectDefinition
 
 from ..errors import ConfigurationError
 
-OF_RELAY = frozenset({"node", "nodes"})
+RELAY_FIELDS = frozenset({"node", "nodes"})
 """The fields whose names Relay's compiler and runtime require."""
 
 
@@ -54,7 +54,7 @@ def check_rename(rename: Mapping[str, str], *roots: type) -> None:
     :raises ConfigurationError: naming the field.
     """
     for old, new in rename.items():
-        if old in OF_RELAY:
+        if old in RELAY_FIELDS:
             raise ConfigurationError(f"{old} cannot be renamed: Relay asks for it by this name.")
         if not re.fullmatch("[_A-Za-z][_A-Za-z0-9]*", new) or new.startswith("__"):
             raise ConfigurationError(
@@ -79,7 +79,7 @@ def _check_fields(argument: str, host: type, tallied: type, rename: Mapping[str,
     both = sorted(field_names(host) & {rename.get(name, name) for name in field_names(tallied)})
     if both:
         remedy = f"pass rename={{{both[0]!r}: ...}} to merge_schemas(), or rename the host's"
-        if OF_RELAY & {*both}:
+        if RELAY_FIELDS & {*both}:
             remedy = (
                 "leave it to Tallied's, which serves the host's types, too, that implement"
                 " tallied.schema.nodes.Node"

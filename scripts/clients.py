@@ -34,7 +34,7 @@ OLDEST = (22, 15)
 """The oldest node that the clients' packages say they run on."""
 
 
-_QUIETLY = ["--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
+_NPM_OPTIONS = ["--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
 
 
 class ClientsError(Exception):
@@ -81,7 +81,7 @@ def bring_in() -> Node:
         digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()
         if not stamp.is_file() or stamp.read_text("utf-8") != digest:
             failure = "npm could not install the clients"
-            _run([*node.npm, "ci", *_QUIETLY], node.environ(), failure)
+            _run([*node.npm, "ci", *_NPM_OPTIONS], node.environ(), failure)
             stamp.write_text(digest, "utf-8")
         return node
 
@@ -92,7 +92,7 @@ def lock() -> None:
     :raises ClientsError: when pip or npm failed.
     """
     node = find_node() or _borrow_node()
-    options = ["--package-lock-only", "--omit-lockfile-registry-resolved", *_QUIETLY]
+    options = ["--package-lock-only", "--omit-lockfile-registry-resolved", *_NPM_OPTIONS]
     _run([*node.npm, "install", *options], node.environ(), "npm could not lock the clients")
 
 

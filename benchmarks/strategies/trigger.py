@@ -10,20 +10,20 @@ from .tables import Strategy, map_strategy
 PREFIX = "trigger_"
 
 ADD = f"UPDATE {PREFIX}thread SET word_count = word_count + NEW.word_count WHERE id = NEW.thread_id"
-TAKE = (
+SUBTRACT = (
     f"UPDATE {PREFIX}thread SET word_count = word_count - OLD.word_count WHERE id = OLD.thread_id"
 )
 
 SQLITE = [
     f"CREATE TRIGGER {PREFIX}{verb} AFTER {verb} ON {PREFIX}comment BEGIN {body}; END"
-    for verb, body in (("INSERT", ADD), ("DELETE", TAKE), ("UPDATE", f"{TAKE}; {ADD}"))
+    for verb, body in (("INSERT", ADD), ("DELETE", SUBTRACT), ("UPDATE", f"{SUBTRACT}; {ADD}"))
 ]
 
 POSTGRESQL = [
     f"""
     CREATE FUNCTION {PREFIX}count() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-        IF TG_OP <> 'INSERT' THEN {TAKE}; END IF;
+        IF TG_OP <> 'INSERT' THEN {SUBTRACT}; END IF;
         IF TG_OP <> 'DELETE' THEN {ADD}; END IF;
         RETURN NULL;
     END $$

@@ -32,7 +32,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 INEXACT = (Float, CHAR)
 TIMES = (DateTime, Time)
-DEPENDING = (TypeDecorator, *INEXACT, Numeric, *TIMES, EnumType)
+CONVERTED_TYPES = (TypeDecorator, *INEXACT, Numeric, *TIMES, EnumType)
 _KINDS: list[tuple[type[TypeEngine[Any]], type[Any]]] = [
     (Boolean, bool),
     (Integer, int),
@@ -43,7 +43,7 @@ _KINDS: list[tuple[type[TypeEngine[Any]], type[Any]]] = [
     (BINARY, bytes),
 ]
 
-COMES_BACK = "comes_back"
+ROUND_TRIP_ATTRIBUTE = "comes_back"
 """The name of a method by which a type of a host's says without a trial, for a value in memory,
 that each database gives it back as it is; where it returns False, the type is tried. It says so
 for its own class alone."""
@@ -70,9 +70,11 @@ def _exactness_test_of(impl: TypeEngine[Any]) -> ExactnessTest:
         if isinstance(inner, (Numeric, *INEXACT)) or getattr(inner, "precision", None) is not None:
             return lambda *_: False
         comes_back = partial(_comes_back, impl, inner, _makes_processors(impl))
-        if COMES_BACK not in vars(type(impl)):  # A class that inherits it may change values.
+        if ROUND_TRIP_ATTRIBUTE not in vars(
+            type(impl)
+        ):  # A class that inherits it may change values.
             return comes_back
-        comes_back_always = getattr(impl, COMES_BACK)
+        comes_back_always = getattr(impl, ROUND_TRIP_ATTRIBUTE)
         return lambda value, *rest: comes_back_always(value) or comes_back(value, *rest)
     if isinstance(impl, INEXACT):
         return lambda *_: False
@@ -97,7 +99,7 @@ def plain_kind(type_: TypeEngine[Any]) -> type[Any] | None:
 
 
 def _plain_kind_of(type_: TypeEngine[Any]) -> type[Any] | None:
-    if isinstance(type_, DEPENDING):
+    if isinstance(type_, CONVERTED_TYPES):
         return None
     return next((kind for class_, kind in _KINDS if isinstance(type_, class_)), None)
 

@@ -16,7 +16,7 @@ from ..session.binds import bound_to_write
 from ..sql.recount import after_key
 from ..sql.rows import MAX_PARAMETERS, in_keys, lock_order
 
-AHEAD = 100_000
+LOOKAHEAD = 100_000
 """How many keys are held in memory, at most, where rows are chosen by a condition."""
 
 
@@ -88,7 +88,7 @@ def _filtered_pages(
     through all of them and sort; for each page, that would be quadratic.
     """
     key, last = primary_key(derived.mapper), start
-    statement = select(*key).where(where).order_by(*key).limit(AHEAD)
+    statement = select(*key).where(where).order_by(*key).limit(LOOKAHEAD)
     while True:
         page_of_keys = statement if last is None else statement.where(after_key(key, last))
         with connection.begin():
@@ -97,7 +97,7 @@ def _filtered_pages(
             page = keys[first : first + size]
             if rows := _read(connection, _rows_of(derived).where(in_keys(key, page))):
                 yield rows
-        if len(keys) < AHEAD:
+        if len(keys) < LOOKAHEAD:
             return
         last = keys[-1]
 

@@ -18,7 +18,7 @@ from .models import Article, User, subject_of
 
 logger = logging.getLogger("magazine")
 
-TWICE = timedelta(minutes=1)
+DUPLICATE_WINDOW = timedelta(minutes=1)
 """Within which the same words in the same place are a mistake."""
 
 
@@ -49,7 +49,7 @@ class NoDoubles(Hooks):
             .where(
                 Comment.thread_id == event.comment["thread_id"],
                 Comment.author_id == event.comment["author_id"],
-                Comment.created_at > datetime.now(UTC) - TWICE,
+                Comment.created_at > datetime.now(UTC) - DUPLICATE_WINDOW,
             )
             .order_by(Comment.created_at.desc())
             .limit(1)

@@ -17,8 +17,8 @@ from tallied.schema.types import Thread
 
 from . import articles, queries
 
-MOST = 100
-LARGEST_ID = 2**31 - 1
+MAX_PAGE_SIZE = 100
+MAX_ID = 2**31 - 1
 
 
 @strawberry.type(description="An article of the magazine.")
@@ -59,8 +59,8 @@ class Article:
 class Query:
     @strawberry.field(description="The viewer's drafts, and then the latest articles.")
     async def articles(self, info: Info, first: int = 20) -> list[Article]:
-        if not 0 <= first <= MOST:
-            raise BadUserInput(f"first must be from 0 to {MOST}.", field="first")
+        if not 0 <= first <= MAX_PAGE_SIZE:
+            raise BadUserInput(f"first must be from 0 to {MAX_PAGE_SIZE}.", field="first")
         viewer = info.context.viewer
         rows = await info.context.read(
             lambda connection: queries.articles(connection, viewer, first)
@@ -102,7 +102,7 @@ async def _article(info: Info, key: int) -> Article | None:
 
 
 def _key(id: str) -> int:
-    if not (id.isascii() and id.isdigit() and len(id) < 11 and int(id) <= LARGEST_ID):
+    if not (id.isascii() and id.isdigit() and len(id) < 11 and int(id) <= MAX_ID):
         raise BadUserInput("id must be the id of an article, such as 7.", field="id")
     return int(id)
 

@@ -17,7 +17,7 @@ from tallied.pages import Pages
 
 from .accounts import reader_of
 from .policy import Reader
-from .schema import LARGEST_ID
+from .schema import MAX_ID
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ async def _reader(request: Request) -> Reader | None:
     return await reader_of(site_of(request).sessions, request)
 
 
-ArticleID = Annotated[int, InPath(ge=1, le=LARGEST_ID)]
+ArticleID = Annotated[int, InPath(ge=1, le=MAX_ID)]
 OurSite = Annotated[Site, Depends(site_of)]
 Us = Annotated[Reader | None, Depends(_reader)]
 """Who looks at the page; None for a guest."""

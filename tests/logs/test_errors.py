@@ -16,7 +16,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from support.api import Api, mutation
 
 from tallied.database import Database
-from tallied.logs.errors import LONGEST_ERROR, OutageLog, format_error, log_error, redact
+from tallied.logs.errors import MAX_ERROR_LENGTH, OutageLog, format_error, log_error, redact
 from tallied.models import Thread
 
 VALUE = "hunter2"
@@ -179,7 +179,7 @@ def test_long_traceback_keeps_its_beginning_and_end() -> None:
         raise RuntimeError("word " * 5000 + "at the end")
     except RuntimeError as error:
         visible = format_error(error)
-    assert len(visible) < LONGEST_ERROR + 100
+    assert len(visible) < MAX_ERROR_LENGTH + 100
     assert visible.startswith("Traceback")
     assert visible.endswith("at the end")
     assert "characters left out" in visible

@@ -227,7 +227,7 @@ READS: dict[str, str] = {
 LARGE = ("comment", "revision", "reaction", "reaction_total", "flag", "mark", "withdrawn_text")
 """The tables that are large; a planner may read a small one whole."""
 
-MOST = 20_000
+MAX_VISITED = 20_000
 """How many rows one statement reads at most, in all of its steps."""
 
 
@@ -283,4 +283,4 @@ async def assert_read_by_indexes(
         assert not re.search(rf"Seq Scan on tallied_({'|'.join(LARGE)})\b", plan), (name, plan)
         assert not re.search(r"SCAN tallied_\w+$", plan, re.MULTILINE), (name, plan)
         visited = await rows_visited(database, statement, parameters)
-        assert visited <= MOST, (name, visited, plan)
+        assert visited <= MAX_VISITED, (name, visited, plan)

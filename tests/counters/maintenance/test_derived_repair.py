@@ -80,7 +80,7 @@ def test_rows_of_a_condition_are_found_for_many_pages_at_once(
         of = Comment.thread_id.in_(threads[3:13])
         keys = [tuple(row) for row in connection.execute(select(Comment.id).where(of))]
     assert len(keys) == 30
-    monkeypatch.setattr(derived_columns, "AHEAD", 12)
+    monkeypatch.setattr(derived_columns, "LOOKAHEAD", 12)
     reader = create_engine(engine.url)
     for start in (None, sorted(keys)[6]):
         remaining = [key for key in sorted(keys) if start is None or key > start]
