@@ -18,10 +18,10 @@ class Computation:
     target: InstrumentedAttribute[Any]
     of: InstrumentedAttribute[Any]
     compute: Callable[[Any], Any]
-    followers: list[Callable[[InstanceState[Any], dict[str, Any], Any], None]] = field(
+    previews: list[Callable[[InstanceState[Any], Any, Any, Any], Any]] = field(
         default_factory=list, init=False, repr=False
     )
-    """The functions that are called with a computed value before an object has it."""
+    """The listeners to assignments of `target` that show them in parents."""
 
     def __str__(self) -> str:
         return f"{self.target.class_.__name__}.{self.target.key}"

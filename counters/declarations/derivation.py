@@ -155,10 +155,11 @@ class _Listeners:
                 if name in state.dict:
                     flag_modified(obj, name)
         memory, impl = state.dict, state.manager[self.target].impl
-        for follow in self.derived.followers:
-            follow(state, memory, result)
-        if state.key is None and len(impl.dispatch.set) == 1:
-            # As below, where nobody but these listeners looks at what is set.
+        previews = self.derived.previews
+        if state.key is None and len(impl.dispatch.set) == 1 + len(previews):
+            # As below, where nobody but this listener and previews looks at what is set.
+            for show in previews:
+                show(state, result, NO_VALUE, self.token)
             state.committed_state.setdefault(self.target, memory.get(self.target, NO_VALUE))
             memory[self.target] = result
         else:

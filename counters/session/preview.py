@@ -65,20 +65,13 @@ def _listen_to(
     def on_remove(state: InstanceState[Any], value: Any, initiator: Any, **_: Any) -> None:
         on_set(state, None, value, initiator)
 
-    def on_computed(state: InstanceState[Any], memory: dict[str, Any], value: Any) -> None:
-        if state.session_id is None and relationships.isdisjoint(memory):
-            return
-        if issubclass(state.class_, attribute.class_):
-            on_set(state, value, None, None)
-
     # With all three options SQLAlchemy calls a listener as it is; else it puts one around it.
     as_is = {"raw": True, "retval": True, "include_key": True}
-    derived = None if by_object else attribute.property.columns[0].info.get(DERIVED)
-    if derived is None:
-        event.listen(attribute, "set", on_set, propagate=True, **as_is)
-    else:  # An assignment changes nothing.
-        derived.followers.append(on_computed)
+    event.listen(attribute, "set", on_set, propagate=True, **as_is)
     event.listen(attribute, "remove", on_remove, propagate=True, **as_is)
+    derived = None if by_object else attribute.property.columns[0].info.get(DERIVED)
+    if derived is not None and derived.target.class_ is attribute.class_:
+        derived.previews.append(on_set)
 
 
 def _has_nothing_loaded(state: InstanceState[Any]) -> bool:
