@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import webbrowser
 from dataclasses import replace
+from functools import partial
 from threading import Thread
 from typing import Annotated
 
@@ -18,7 +19,7 @@ from ..errors import ConfigurationError
 from ..migrations.runner import migrate
 from ..seed import count_threads, seed
 from ..server import development, process
-from ..settings import SETTINGS, Guests
+from ..settings import SETTINGS, Guests, Settings
 from ..transport.playground import Playground
 from .options import DatabaseURL, Format, setting_option
 from .output import Output
@@ -86,22 +87,10 @@ def serve(
         run(prepare, database, settings=settings, warn=out.warn)
         settings = development.begin(settings)
         out.say(_GUESTS[settings.guests], guests=settings.guests)
-        address = process.address(settings)
         has_page = settings.shows_playground and Playground().is_complete
-
-        def announce() -> None:
-            for warning in checks.in_order(findings):
-                _print(out, warning)
-            what = "GraphiQL" if has_page else "the API, without a playground,"
-            sentence = f"Tallied is serving {address} ({what} at /graphql). Press Ctrl-C to stop."
-            out.say(sentence, url=address, playground=has_page)
-            if settings.environment == "development" and not out.is_json:
-                option = process.database_option(settings)
-                steps = _NEXT_STEPS.format(command=find_command(), option=option, url=address)
-                out.say(steps)
-            if opens:  # A browser in a terminal is waited for, and the server must not be.
-                Thread(target=_open_browser, args=(out, address), daemon=True).start()
-
+        announce = partial(
+            _announce, out, settings, findings, has_page=has_page, opens_browser=opens
+        )
         if settings.shows_playground and not has_page:
             out.warn(
                 "warning: The playground's assets are not installed, so a browser is shown how to"
@@ -110,6 +99,28 @@ def serve(
         if not process.run(settings, listener, announce):
             raise typer.Exit(3)
     out.say_last("Tallied has stopped.")
+
+
+def _announce(
+    out: Output,
+    settings: Settings,
+    findings: list[Finding],
+    *,
+    has_page: bool,
+    opens_browser: bool,
+) -> None:
+    """Say what the server has started with, and what to do next."""
+    for warning in checks.in_order(findings):
+        _print(out, warning)
+    address = process.address(settings)
+    what = "GraphiQL" if has_page else "the API, without a playground,"
+    sentence = f"Tallied is serving {address} ({what} at /graphql). Press Ctrl-C to stop."
+    out.say(sentence, url=address, playground=has_page)
+    if settings.environment == "development" and not out.is_json:
+        option = process.database_option(settings)
+        out.say(_NEXT_STEPS.format(command=find_command(), option=option, url=address))
+    if opens_browser:  # A browser in a terminal is waited for, and the server must not be.
+        Thread(target=_open_browser, args=(out, address), daemon=True).start()
 
 
 async def _fill_in(out: Output, database: Database) -> None:

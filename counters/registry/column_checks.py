@@ -38,6 +38,21 @@ def check_target(counter: Counter) -> Iterator[Finding]:
             "Declare the counter on the class that the relationship leads to.",
         )
         return
+    yield from _check_default(counter, column)
+    version = counter.parent.version_id_col
+    # Any UPDATE gives the row another version by xmin, or by what a trigger sets.
+    if version is not None and (
+        version is column or version.system or version.server_onupdate is not None
+    ):
+        yield (
+            "counters.E009",
+            f"{counter.parent.class_.__name__} takes {version.name} for its version_id_col, "
+            f"which every change of {counter} would bump.",
+            "Use a version column that only the ORM writes.",
+        )
+
+
+def _check_default(counter: Counter, column: Column[Any]) -> Iterator[Finding]:
     if counter.empty is not None and column.nullable:
         yield (
             "counters.E006",
@@ -61,17 +76,6 @@ def check_target(counter: Counter) -> Iterator[Finding]:
             "counters.E026",
             f"{counter} starts at {start} by its server default, before anything counts for it.",
             "Leave the server default at '0', or at NULL for an extreme.",
-        )
-    version = counter.parent.version_id_col
-    # Any UPDATE gives the row another version by xmin, or by what a trigger sets.
-    if version is not None and (
-        version is column or version.system or version.server_onupdate is not None
-    ):
-        yield (
-            "counters.E009",
-            f"{counter.parent.class_.__name__} takes {version.name} for its version_id_col, "
-            f"which every change of {counter} would bump.",
-            "Use a version column that only the ORM writes.",
         )
 
 
@@ -107,6 +111,10 @@ def check_of(counter: Counter) -> Iterator[Finding]:
         return
     if counter.key not in counter.parent.column_attrs:
         return  # as check_target says
+    yield from _check_types(counter, of)
+
+
+def _check_types(counter: Counter, of: InstrumentedAttribute[Any]) -> Iterator[Finding]:
     source = plain_type(column_of(counter.source, of.key).type)
     target = plain_type(column_of(counter.parent, counter.key).type)
     if isinstance(counter, Additive):
