@@ -36,7 +36,7 @@ from .unit_of_work import UnitOfWork
 Item = TypeVar("Item")
 T = TypeVar("T")
 
-MAX_SHARED = 64
+MAX_SHARED = 128
 """The most units of one transaction."""
 
 GATHERING_PASSES = 5

@@ -7,6 +7,7 @@ nothing. Each is answered with the counters of its thread as they are after its 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -59,6 +60,7 @@ class SharedComments(SharedWork[CommentDraft, ChangedRows]):
         batch = CommentBatch(units[0].session, waits=waits)
         await batch.lock(items)
         rows = [await batch.build_row(item) for item in items]
+        await asyncio.sleep(0)  # for others, since the flush takes about as long
         new = [row for row in rows if isinstance(row, NewRow)]
         batch.session.add_all([row.comment for row in new])
         await batch.session.flush()

@@ -7,6 +7,7 @@ it is after its own.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from itertools import chain
@@ -63,6 +64,7 @@ class SharedReactions(SharedWork[ReactionDraft, ReactionChange]):
         batch = ReactionBatch(units[0].session, waits=waits)
         await batch.lock(items)
         writes = [batch.enter(item) for item in items]
+        await asyncio.sleep(0)  # for others, since the flush takes about as long
         await batch.flush()
         changes = iter(batch.count([write for write in writes if isinstance(write, ReactionWrite)]))
         results: list[Result] = []

@@ -55,7 +55,9 @@ async def test_batch_costs_one_insert_and_one_update(
     assert await find_drifts(database) == []
 
 
-@pytest.mark.parametrize(("length", "filled"), [(1, 1), (2, 2), (3, 4), (5, 8), (33, 64), (64, 64)])
+@pytest.mark.parametrize(
+    ("length", "filled"), [(1, 1), (2, 2), (3, 4), (5, 8), (65, 128), (128, 128)]
+)
 def test_list_of_a_statement_is_filled_up(length: int, filled: int) -> None:
     keys = [new_id() for _ in range(length)]
     values = fill_up(keys)
@@ -126,9 +128,30 @@ async def test_times_differ_within_a_batch(
 
 async def test_batch_takes_the_most_units(database: Database, shared: Shared) -> None:
     (thread,) = await store_threads(database, 1)
-    await shared.add(*(shared.draft(thread, f"{n}") for n in range(101)))
-    assert shared.work.sizes == [64, 36]
-    assert await read_messages(database) == [str(n) for n in range(101)]
+    await shared.add(*(shared.draft(thread, f"{n}") for n in range(165)))
+    assert shared.work.sizes == [128, 36]
+    assert await read_messages(database) == [str(n) for n in range(165)]
+
+
+async def test_others_have_a_turn_before_a_batch_is_flushed(database: Database) -> None:
+    """A batch may be large, and its rows take about as long as their flush."""
+    order: list[str] = []
+
+    def check(_: str) -> None:
+        asyncio.get_running_loop().call_soon(order.append, "others")
+
+    def note_flush(*_: object) -> None:
+        order.append("flush")
+
+    shared = Shared(database, HostRules(guests="write", check_message=check))
+    threads = await store_threads(database, 2)
+    event.listen(database.session_class, "before_flush", note_flush)
+    try:
+        await shared.add(*(shared.draft(threads[n % 2], f"{n}") for n in range(5)))
+    finally:
+        event.remove(database.session_class, "before_flush", note_flush)
+    assert shared.work.sizes == [4]
+    assert order[-5:] == [*4 * ["others"], "flush"]
 
 
 @pytest.mark.parametrize(("is_shared", "sizes"), [(False, [4]), (True, [3, 3])])

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 from support.host import ADA, BOB, blocked
 from support.rows import fetch, find_drifts
 from support.shared_units import HeldReactions, Shared
@@ -19,6 +19,7 @@ from tallied.database import Database, UnitOfWork
 from tallied.errors import NotFound, UnknownReaction
 from tallied.host.access import Access, HostRules
 from tallied.host.hooks import Event, Hooks
+from tallied.host.policy import CommentContext, Policy
 from tallied.models import Author, Comment, Reaction, Thread
 from tallied.models.base import new_id
 from tallied.resolvers import shared_reactions
@@ -268,3 +269,28 @@ async def test_random_batches_of_reactions_end_exact(table: Table, seed: int) ->
 
 async def _fail(unit: UnitOfWork) -> None:
     raise ValueError("not together")
+
+
+async def test_others_have_a_turn_before_reactions_are_flushed(
+    table: Table, database: Database
+) -> None:
+    order: list[str] = []
+
+    class Attentive(Policy):
+        def may_react(self, viewer: Viewer | None, comment: CommentContext) -> bool:
+            asyncio.get_running_loop().call_soon(order.append, "others")
+            return True
+
+    def note_flush(*_: object) -> None:
+        order.append("flush")
+
+    table.rules = HostRules(policy=Attentive(), reactions=table.rules.reactions)
+    shared = table.shared()
+    drafts = [table.draft(viewer, n, "+like") for viewer in (ADA, BOB) for n in range(3)]
+    event.listen(database.session_class, "before_flush", note_flush)
+    try:
+        await shared.add(*drafts)
+    finally:
+        event.remove(database.session_class, "before_flush", note_flush)
+    assert shared.work.sizes == [5]
+    assert order[-6:] == [*5 * ["others"], "flush"]
