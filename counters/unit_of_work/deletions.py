@@ -21,26 +21,25 @@ class Deletions:
     """The row counts of the DELETEs that one flush executes, by table."""
 
     def __init__(self) -> None:
-        self._watched: list[Connection] = []
+        self._watched: dict[Connection, _CountingExecute] = {}
         self._complete: dict[Table, bool] = {}
 
     def watch(self, connection: Connection) -> None:
         """Check each DELETE that is executed on `connection` from now on."""
         if connection not in self._watched:
-            self._watched.append(connection)
             execute = vars(connection).get("execute")
             if not isinstance(execute, _CountingExecute):
-                execute = vars(connection)["execute"] = _CountingExecute(connection)
+                execute = _CountingExecute(connection)
+            self._watched[connection] = execute
             execute.deletions.append(self)
 
     def close(self) -> None:
         """Stop checking."""
         while self._watched:
-            connection = self._watched.pop()
-            execute = vars(connection)["execute"]
+            _, execute = self._watched.popitem()
             execute.deletions.remove(self)
             if not execute.deletions:
-                del vars(connection)["execute"]
+                execute.restore()
 
     def are_complete(self, mapper: Mapper[Any]) -> bool:
         """Return whether every row of `mapper` is gone that was to be deleted so far.
@@ -61,8 +60,18 @@ class _CountingExecute:
     """
 
     def __init__(self, connection: Connection) -> None:
+        self._attributes = vars(connection)
+        self._former = self._attributes.get("execute")  # a host's own, which its tests may set
         self._execute = connection.execute
+        self._attributes["execute"] = self
         self.deletions: list[Deletions] = []
+
+    def restore(self) -> None:
+        """Let the connection execute as before."""
+        if self._attributes.get("execute") is self:
+            del self._attributes["execute"]
+            if self._former is not None:
+                self._attributes["execute"] = self._former
 
     def __call__(self, *arguments: Any, **options: Any) -> CursorResult[Any]:
         result = self._execute(*arguments, **options)

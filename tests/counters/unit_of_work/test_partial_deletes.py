@@ -8,7 +8,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import Boolean, Engine, Integer, delete, event, insert, select, text, update
+from sqlalchemy import (
+    Boolean,
+    Connection,
+    Engine,
+    Integer,
+    delete,
+    event,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session, mapped_column, relationship, with_loader_criteria
@@ -297,6 +308,26 @@ def test_two_engines_in_a_session_notice_a_spared_object(engine: Engine) -> None
         assert_verified(session, counters)
         assert_verified(session, others)
         assert "execute" not in vars(session.connection())
+
+
+def test_execute_of_a_host_is_called_and_restored(engine: Engine) -> None:
+    Parent, Source = pair()
+    counters, Own = install(engine, Count(Parent.n, via=Source.parent))
+    with engine.connect() as connection, Own(connection) as session:
+        session.add_all(sources := [Source(parent=Parent()) for _ in range(2)])
+        session.flush()
+        statements: list[Any] = []
+
+        def execute(statement: Any, *arguments: Any, **options: Any) -> Any:
+            statements.append(statement)
+            return Connection.execute(connection, statement, *arguments, **options)
+
+        vars(connection)["execute"] = execute
+        session.delete(sources[0])
+        session.flush()
+        assert any(statement.is_delete for statement in statements)
+        assert vars(connection)["execute"] is execute
+        assert_verified(session, counters)
 
 
 @pytest.mark.parametrize("backend", ["postgresql"])
