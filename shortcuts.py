@@ -41,10 +41,19 @@ Requester: TypeAlias = Viewer | Access | None
 
 
 class _Shortcut(Generic[P, T]):
-    """A function of :mod:`tallied.resolvers` as a method of both kinds of shortcuts."""
+    """A function of :mod:`tallied.resolvers` as a method of both kinds of shortcuts.
 
-    def __init__(self, function: Callable[Concatenate[Any, Access, P], Awaitable[T]]) -> None:
+    :param has_cascades: whether it deletes rows that others refer to.
+    """
+
+    def __init__(
+        self,
+        function: Callable[Concatenate[Any, Access, P], Awaitable[T]],
+        *,
+        has_cascades: bool = False,
+    ) -> None:
         self._function = function
+        self.has_cascades = has_cascades
         self.__doc__ = function.__doc__
 
     @overload
@@ -85,17 +94,17 @@ class _Shortcuts:
     create_thread = _Write(threads.create_thread)
     rename_thread = _Write(threads.rename_thread)
     lock_thread = _Write(threads.lock_thread)
-    delete_thread = _Write(threads.delete_thread)
+    delete_thread = _Write(threads.delete_thread, has_cascades=True)
     get_or_create_thread = _Write(target_threads.get_or_create_thread)
     add_comment = _Write(comments.add_comment)
     edit_comment = _Write(comments.edit_comment)
-    delete_comment = _Write(comments.delete_comment)
+    delete_comment = _Write(comments.delete_comment, has_cascades=True)
     restore_comment = _Write(comments.restore_comment)
-    move_comment = _Write(moves.move_comment)
+    move_comment = _Write(moves.move_comment, has_cascades=True)
     add_reaction = _Write(reactions.add_reaction)
     remove_reaction = _Write(reactions.remove_reaction)
     flag_comment = _Write(flags.flag_comment)
-    delete_author = _Write(authors.delete_author)
+    delete_author = _Write(authors.delete_author, has_cascades=True)
     moderate_comments = _Write(moderation.moderate_comments)
     mark_read = _Write(marks.mark_read)
 
@@ -156,7 +165,7 @@ class SyncShortcuts(_Shortcuts):
         work = shortcut.bind(_find_access(self._discussion, requester), args, kwargs)
         if isinstance(shortcut, _Read):
             return run_in_session(sync_session, work)
-        return run_unit(sync_session, work)
+        return run_unit(sync_session, work, has_cascades=shortcut.has_cascades)
 
 
 def _find_access(discussion: AsyncShortcuts, requester: Requester) -> Access:

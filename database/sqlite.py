@@ -8,11 +8,12 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.util import await_only
 
 from ..counters.sql.driver import execute, is_observed
@@ -29,6 +30,8 @@ CACHE_SIZE = 1000
 SQLite's 2,000 are a fifth of a server's memory with ten connections. The operating system, which
 all connections share, keeps the pages as well.
 """
+
+_BORROWED = "tallied.foreign_keys"
 
 
 def configure(connection: DBAPIConnection, *, busy_timeout: float) -> None:
@@ -51,8 +54,44 @@ def configure(connection: DBAPIConnection, *, busy_timeout: float) -> None:
 
 def enforce_foreign_keys(connection: DBAPIConnection, *_: object) -> None:
     """Enforce foreign keys on a connection of a host's engine."""
+    _set_foreign_keys(connection, "ON")
+
+
+def borrow_foreign_keys(connection: PoolProxiedConnection, engine: Engine) -> bool:
+    """Enforce foreign keys on a connection until it goes back to its pool.
+
+    The application may have rows of its own that violate them.
+
+    :returns: whether they are enforced. The pragma does nothing within a transaction (SQLite's
+        documentation, "PRAGMA foreign_keys").
+    """
+    if _has_foreign_keys(connection):
+        return True
+    _set_foreign_keys(connection, "ON")
+    if not _has_foreign_keys(connection):
+        return False
+    if not event.contains(engine, "checkin", _return_foreign_keys):
+        event.listen(engine, "checkin", _return_foreign_keys)
+    connection.info[_BORROWED] = True
+    return True
+
+
+def _return_foreign_keys(connection: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
+    if entry.info.pop(_BORROWED, False) and connection is not None:
+        _set_foreign_keys(connection, "OFF")
+
+
+def _has_foreign_keys(connection: PoolProxiedConnection) -> bool:
     cursor = connection.cursor()
-    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute("PRAGMA foreign_keys")
+    row = cursor.fetchone()
+    cursor.close()
+    return row == (1,)
+
+
+def _set_foreign_keys(connection: DBAPIConnection, value: str) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA foreign_keys = {value}")
     cursor.close()
 
 

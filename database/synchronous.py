@@ -40,17 +40,20 @@ def run_in_session(session: Session, work: Callable[[AsyncSession], Awaitable[T]
     return _run(run())
 
 
-def run_unit(session: Session, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
+def run_unit(
+    session: Session, work: Callable[[UnitOfWork], Awaitable[T]], *, has_cascades: bool
+) -> T:
     """Run a unit of work in the transaction of a synchronous session, which the caller commits.
 
     The functions that follow the commit are called by it; after a rollback, they are not.
 
+    :param has_cascades: whether it deletes rows that others refer to.
     :raises ConfigurationError: if the counters are not installed on the session's class, if its
-        SQLite does not enforce foreign keys, and within a running event loop.
+        SQLite does not enforce foreign keys where it has to, and within a running event loop.
     :raises InvalidRequestError: if the work commits the session, rolls it back, or closes it.
     """
     _expect_counters(type(session))
-    _enforce_foreign_keys(session)
+    _enforce_foreign_keys(session, is_required=has_cascades)
 
     async def run(adapted: AsyncSession) -> T:
         unit = UnitOfWork(adapted)
@@ -104,23 +107,13 @@ def _expect_counters(session_class: type[Session]) -> None:
         event.listen(session_class, "after_soft_rollback", _forget_units)
 
 
-def _enforce_foreign_keys(session: Session) -> None:
-    """Make SQLite delete the comments of a deleted thread, on the connection that a session uses.
-
-    The pragma does nothing within a transaction (SQLite's documentation, "PRAGMA foreign_keys"), so
-    a connection gets it before the session has it, unless the session has written with it before.
-    """
+def _enforce_foreign_keys(session: Session, *, is_required: bool) -> None:
+    """Let SQLite delete what refers to deleted rows, on the connection that a session uses."""
     bind = session.get_bind(Thread)
     if bind.dialect.name != "sqlite":
         return
-    if not event.contains(bind.engine, "checkout", sqlite.enforce_foreign_keys):
-        event.listen(bind.engine, "checkout", sqlite.enforce_foreign_keys)
     connection = session.connection(bind_arguments={"mapper": Thread}).connection
-    sqlite.enforce_foreign_keys(connection)
-    cursor = connection.cursor()
-    is_enforced = cursor.execute("PRAGMA foreign_keys").fetchone()
-    cursor.close()
-    if is_enforced != (1,):
+    if not sqlite.borrow_foreign_keys(connection, bind.engine) and is_required:
         raise ConfigurationError(
             "SQLite does not enforce foreign keys on the connection of the session, which has"
             " written already; execute PRAGMA foreign_keys = ON on every new connection."

@@ -107,17 +107,6 @@ def test_deletion_takes_comments_along(engine: Engine, sync: SyncShortcuts) -> N
     assert_exact(engine)
 
 
-@pytest.mark.parametrize("backend", ["sqlite"])
-def test_session_without_foreign_keys_is_refused(engine: Engine, sync: SyncShortcuts) -> None:
-    with CountedSession(engine) as session:
-        session.add(Thread(title="Engines"))
-        session.flush()
-        with pytest.raises(ConfigurationError, match="PRAGMA foreign_keys = ON on every new"):
-            sync.create_thread(session, ADA, "Looms")
-        session.rollback()
-        sync.create_thread(session, ADA, "Looms")
-
-
 def test_changes_on_synchronous_session_are_exact(engine: Engine, sync: SyncShortcuts) -> None:
     with CountedSession(engine) as session:
         thread = sync.create_thread(session, ADA, "Engines", "one two three").thread
