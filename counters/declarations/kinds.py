@@ -145,7 +145,8 @@ class Extreme(CounterOfColumn):
         key = self.of.key
         values = [value for row in rows if (value := row[key]) is not None]
         if values:
-            self.increment(change, self.most_extreme(values, key=comparable))
+            # NaN is none of them: a flush reads such rows before it counts them.
+            self.increment(change, self.most_extreme(values))
 
     def decrement(self, change: Change, value: Any) -> None:
         if value is not None:

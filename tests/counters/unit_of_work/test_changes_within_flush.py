@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, Integer, event
 from sqlalchemy.orm import Session, mapped_column, relationship
-from support.pairs import assert_verified, counter, install, reference, trio
+from support.pairs import assert_verified, counter, install, pair, reference, trio
 from support.statements import recorded
 
-from tallied.counters import Count, Counters, Sum
+from tallied.counters import Count, Counters, Max, Min, Sum
 
 
 class Rows:
@@ -116,3 +116,23 @@ def test_change_that_comes_during_the_flush_is_counted(
     assert_verified(rows.session, rows.counters)
     rows.session.commit()
     rows.session.close()
+
+
+@pytest.mark.parametrize("sizes", [(6, 9, None, -5, 7), (None, None), (4, 4)])
+def test_like_rows_added_together_are_exact(engine: Engine, sizes: tuple[int | None, ...]) -> None:
+    extremes = {name: mapped_column(Integer) for name in ("most", "least")}
+    Parent, Source = pair({"total": counter("total"), **extremes}, {"size": mapped_column(Integer)})
+    counters, Own = install(
+        engine,
+        Count(Parent.n, via=Source.parent),
+        Sum(Parent.total, of=Source.size, via=Source.parent),
+        Max(Parent.most, of=Source.size, via=Source.parent),
+        Min(Parent.least, of=Source.size, via=Source.parent),
+    )
+    with Own(engine) as session:
+        parent = Parent()
+        session.add(parent)
+        session.commit()
+        session.add_all([Source(parent_id=parent.id, size=size) for size in sizes])
+        assert_verified(session, counters)
+        assert parent.n == len(sizes)
