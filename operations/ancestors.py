@@ -53,7 +53,7 @@ class AncestorRows(Level):
             self.count_texts(run, read, repeats)
             rows |= {row[own]: row for row in read}
         make = await self.prepare(run, list(rows.values()), repeats)
-        objects = dict(zip(rows, make(list(rows.values()))[0], strict=True))
+        objects = dict(zip(rows, make()[0], strict=True))
         lines = {}
         for id in ids:
             line, key = [], id
@@ -117,7 +117,7 @@ class SurroundingsLevel(PageLevel):
             objects[height + position]
             if part == "comment"
             else (objects[:height] if part == "ancestors" else objects[height:])
-            for part, objects in zip(self.parts, make(rows), strict=True)
+            for part, objects in zip(self.parts, make(), strict=True)
         ]
         total = above[-1][self.places[self.total_below,]] if self.counts and above else None
         encode, key = self.encoder(run), self.width

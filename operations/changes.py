@@ -60,7 +60,7 @@ class ChangedLevel(RowLevel):
         else:
             self.count_texts(run, [row])
         make = await self.prepare(run, [row])
-        return make([row])
+        return make()
 
     @cached_property
     def _columns(self) -> Callable[[Record], Sequence[Any]]:

@@ -208,8 +208,7 @@ class _Compilation:
                 if name != "id":
                     return level.text((*path, python_name(field)))
                 origin = type_.extensions[GraphQLCoreConverter.DEFINITION_BACKREF].origin
-                key = level.stored_variable((*path, "id"))
-                return f"{level.id((*path, 'id'), origin.__name__)}[{key}]"
+                return level.id((*path, "id"), origin.__name__)
             case ComputedField():
                 return self._computed_field(level, field, path, declaration, details)
             case RelatedRowField():

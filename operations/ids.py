@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from binascii import b2a_base64
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -29,34 +29,39 @@ _FRAMES: Mapping[int, tuple[bytes, bytes, bytes]] = {
 base64, which is no part of another id; and how that ends the id instead."""
 
 
-def encode_ids(type_name: str, keys: Iterable[Any]) -> dict[Any, str]:
+def encode_ids(type_name: str, keys: Sequence[Any]) -> list[str]:
     """Return :func:`~tallied.schema.ids.encode_id` of each key, for very many keys."""
-    unique = _unique(keys)
-    if len(unique) <= _FEW:
-        return {key: encode_id(type_name, key) for key in unique}
+    if len(keys) <= _FEW:
+        return [encode_id(type_name, key) for key in keys]
     prefix, filling, mark, end = _frame(type_name)
     joint = (filling + prefix).decode("latin-1")
-    content = prefix + joint.join(map(str, unique)).encode("latin-1") + filling
-    return _split(unique, content, mark, end)
+    content = prefix + joint.join(map(str, keys)).encode("latin-1") + filling
+    return _split(content, mark, end)
 
 
-def encode_stored_ids(type_name: str, keys: Iterable[str | None]) -> dict[str, str]:
+def encode_stored_ids(type_name: str, keys: Sequence[str]) -> list[str]:
     """Return the same for keys as SQLite has them: 32 hexadecimal digits.
 
     :raises Guard: for a key in another spelling.
     """
-    unique = _unique(keys)
-    digits = _join(unique)
-    if len(unique) <= _FEW:
-        return {key: encode_id(type_name, _hyphenate(key)) for key in unique}
+    digits = _join(keys)
+    if len(keys) <= _FEW:
+        return [encode_id(type_name, _hyphenate(key)) for key in keys]
     prefix, filling, mark, end = _frame(type_name)
     frame = prefix + _NO_ID.encode() + filling
-    content = bytearray(frame * len(unique))
+    content = bytearray(frame * len(keys))
     first, width = len(prefix), len(frame)
     # A digit of all keys at once: 32 copies, however many keys there are.
     for digit, place in enumerate(_DIGITS):
         content[first + place :: width] = digits[digit::33]
-    return _split(unique, content, mark, end)
+    return _split(content, mark, end)
+
+
+def unique_keys(keys: Iterable[Any]) -> list[Any]:
+    """Return each key once, without None."""
+    unique = dict.fromkeys(keys)
+    unique.pop(None, None)
+    return list(unique)
 
 
 def check_stored_keys(keys: Iterable[str | None]) -> None:
@@ -64,16 +69,10 @@ def check_stored_keys(keys: Iterable[str | None]) -> None:
 
     :raises Guard: for a key in another spelling, which cannot be compared with others.
     """
-    _join(_unique(keys))
+    _join(unique_keys(keys))
 
 
-def _unique(keys: Iterable[Any]) -> dict[Any, None]:
-    unique = dict.fromkeys(keys)
-    unique.pop(None, None)
-    return unique
-
-
-def _join(keys: Collection[str]) -> bytes:
+def _join(keys: Sequence[str]) -> bytes:
     """Return the digits of keys, each with a line break before the next one."""
     digits = "\n".join(keys).encode()
     breaks = b"\n" * (len(keys) - 1)
@@ -93,9 +92,7 @@ def _frame(type_name: str) -> tuple[bytes, bytes, bytes, bytes]:
     return prefix, *_FRAMES[-(len(prefix) + len(_NO_ID)) % 3]
 
 
-def _split(
-    keys: Iterable[Any], content: bytes | bytearray, mark: bytes, end: bytes
-) -> dict[Any, str]:
+def _split(content: bytes | bytearray, mark: bytes, end: bytes) -> list[str]:
     """Return the ids of keys by the content of all of them, which one call of base64 encodes."""
     lines = b2a_base64(content, newline=False).replace(mark, end)
-    return dict(zip(keys, lines.decode().split("\n"), strict=False))
+    return lines[:-1].decode().split("\n")

@@ -19,7 +19,7 @@ from ..models import Author, Comment, Thread
 from ..resolvers.queries import is_in_thread
 from ..resolvers.selections import Path, Selection, select_rows, table_of
 from .errors import Unsupported
-from .ids import check_stored_keys, encode_ids, encode_stored_ids
+from .ids import check_stored_keys, encode_ids, encode_stored_ids, unique_keys
 from .loaded_lists import ListKey
 from .run import Run
 from .statements import Shapes, is_among
@@ -37,7 +37,7 @@ VALUE_LENGTH = 40
 MESSAGE: Path = ("message",)
 ID: Path = ("id",)
 
-Items = Callable[[Rows], tuple[list[Any], ...]]
+Items = Callable[..., tuple[list[Any], ...]]
 
 
 class Awaited(NamedTuple):
@@ -116,7 +116,7 @@ class Level:
     database: Database
     variables: dict[Path, str] = field(default_factory=dict)
     ids: dict[tuple[Path, str], str] = field(default_factory=dict)
-    """The names in the generated code of the global ids, by the path of the key and the type."""
+    """The names of the lists of global ids of rows, and of those of related rows by their keys."""
     awaited: list[Awaited] = field(default_factory=list)
     children: list[ChildLevel] = field(default_factory=list)
     loaded: list[LoadedList] = field(default_factory=list)
@@ -152,8 +152,10 @@ class Level:
         return mark(self.stored_variable(path))
 
     def id(self, path: Path, type_name: str) -> str:
-        """Return the name of the global ids in the generated code, by key."""
-        return self.ids.setdefault((path, type_name), f"i{self.number}_{len(self.ids)}")
+        """Return the expression of the global id of a row, or of a related row, by its key."""
+        key = self.stored_variable(path)
+        name = self.ids.setdefault((path, type_name), f"i{self.number}_{len(self.ids)}")
+        return name if path == ID else f"{name}[{key}]"
 
     @property
     def needs_parent_objects(self) -> bool:
@@ -207,14 +209,6 @@ class Level:
         self._message_uses, self.value_uses = self.uses[MESSAGE], self.uses.total()
         shown = {path for path, _ in self.ids}
         self._checked = [self.places[path] for path in self.stored_keys - shown]
-        self._encoders = [
-            (
-                self.places[path],
-                type_name,
-                encode_stored_ids if path in self.stored_keys else encode_ids,
-            )
-            for path, type_name in self.ids
-        ]
 
     def pattern(self) -> str:
         """Return the target of the generated loop over the rows."""
@@ -250,6 +244,7 @@ class Level:
         :param rows: all rows of the level.
         :param repeats: as of :meth:`count_texts`.
         :param pages: those of one of the children that are loaded already.
+        :returns: a function from the places of the first row and after the last one.
         """
         ids = self._encode_ids(rows)
         self.request_lists(run, rows)
@@ -272,10 +267,12 @@ class Level:
         items, context, access = self.items, run.context, run.access
         encode = self.encoder(run)
 
-        def make(part: Rows) -> tuple[list[Any], ...]:
+        def make(start: int = 0, stop: int | None = None) -> tuple[list[Any], ...]:
+            part = rows[start:stop]
+            parts = [item[start:stop] if isinstance(item, list) else item for item in ids]
             if values:
                 part = [(*values[id(row)], *row) for row in part]
-            return items(part, context.rules, access, encode, *ids, *loaded)
+            return items(part, context.rules, access, encode, *parts, *loaded)
 
         return make
 
@@ -290,9 +287,7 @@ class Level:
 
     def _keys_of(self, rows: Rows, path: Path) -> list[Any]:
         """Return the keys in a column of rows, each once."""
-        keys = dict.fromkeys(map(itemgetter(self.places[path]), rows))
-        keys.pop(None, None)
-        return list(keys)
+        return unique_keys(map(itemgetter(self.places[path]), rows))
 
     async def _load_rows(
         self, run: Run, item: LoadedRow, parents: Sequence[UUID], repeats: int
@@ -307,17 +302,21 @@ class Level:
             rows |= {id: objects.get(key) for id, key in keys.items() if key is not None}
         return rows
 
-    def _encode_ids(self, rows: Rows) -> list[dict[Any, str]]:
+    def _encode_ids(self, rows: Rows) -> list[Any]:
         """Return the global ids of each use of a key.
 
         :raises Guard: for a stored key that is not spelled as it is written.
         """
         for place in self._checked:
             check_stored_keys(map(itemgetter(place), rows))
-        return [
-            encode(type_name, map(itemgetter(place), rows))
-            for place, type_name, encode in self._encoders
-        ]
+        ids: list[Any] = []
+        for path, type_name in self.ids:
+            encode: Any = encode_stored_ids if path in self.stored_keys else encode_ids
+            keys = list(map(itemgetter(self.places[path]), rows))
+            unique = keys if path == ID else unique_keys(keys)
+            encoded = encode(type_name, unique)
+            ids.append(encoded if path == ID else dict(zip(unique, encoded, strict=True)))
+        return ids
 
     async def _compute(self, run: Run, value: Awaited, row: Sequence[Any]) -> Any:
         if value.key is not None and row[self.places[value.key]] is None:
@@ -351,7 +350,7 @@ class RowLevel(Level):
         """
         rows = await self._read(run, self._is_among, {"ids": ids}, repeats)
         make, place = await self.prepare(run, rows, repeats), self.places[ID]
-        objects = make(rows)[0]
+        objects = make()[0]
         return {row[place]: item for row, item in zip(rows, objects, strict=True)}
 
     def sees_hidden(self, run: Run) -> bool:
@@ -369,7 +368,7 @@ class RowLevel(Level):
     ) -> Any:
         rows = await self._read(run, condition, parameters)
         make = await self.prepare(run, rows)
-        return make(rows)[0][0] if rows else None
+        return make()[0][0] if rows else None
 
     async def _read(
         self,

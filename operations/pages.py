@@ -21,7 +21,7 @@ from ..resolvers.pagination.statements import (
     select_pages,
 )
 from ..resolvers.selections import Path, table_of
-from .levels import ID, MESSAGE, FinishedPages, Items, Level
+from .levels import ID, MESSAGE, FinishedPages, Level
 from .run import Run
 from .statements import (
     BoundStatement,
@@ -139,7 +139,7 @@ class RootPage(PageLevel):
         self.count_texts(run, rows)
         page = split_page(rows, window, self.requested(), self.width)
         make = await self.prepare(run, page.rows)
-        return (*make(page.rows), *self.page_info(run, page))
+        return (*make(), *self.page_info(run, page))
 
 
 @dataclass
@@ -209,26 +209,25 @@ class ChildPages(PageLevel):
         make = await self.prepare(run, shown, repeats, below)
         finished: dict[Any, Any] = {}
         part: list[tuple[Any, PageOfRows]] = []
-        worked = 0
+        start = stop = 0
         for item in pages.items():
             part.append(item)
-            worked += len(item[1].rows) + 1
-            if worked > SLICE:
-                self._finish_part(run, part, make, finished)
-                part, worked = [], 0
+            stop += len(item[1].rows)
+            if stop - start + len(part) > SLICE:
+                self._finish_part(run, part, make(start, stop), finished)
+                part, start = [], stop
                 await yield_if_due()
-        self._finish_part(run, part, make, finished)
+        self._finish_part(run, part, make(start, stop), finished)
         return finished
 
     def _finish_part(
         self,
         run: Run,
         part: Sequence[tuple[Any, PageOfRows]],
-        make: Items,
+        lists: Sequence[list[Any]],
         finished: dict[Any, Any],
     ) -> None:
-        """Add some pages for the generated function, whose rows are made at once."""
-        lists = make([row for _, page in part for row in page.rows])
+        """Add some pages for the generated function, whose rows have been made at once."""
         is_plain = len(lists) == 1 and not self.wants_cursors  # Most are, and need no calls.
         start = 0
         for id, page in part:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .errors import Unsupported
-from .levels import Level
+from .levels import ID, Level
 from .stored_values import NAMES
 
 _NAME = re.compile("[_A-Za-z][_0-9A-Za-z]*")
@@ -24,7 +24,7 @@ class PlanSource:
 
     def __init__(self) -> None:
         self._functions: list[str] = []
-        self._namespace: dict[str, Any] = {"__builtins__": {}, **NAMES}
+        self._namespace: dict[str, Any] = {"__builtins__": {}, "zip": zip, **NAMES}
         self._names: dict[int, str] = {}
 
     def constant(self, value: Any) -> str:
@@ -81,8 +81,12 @@ class PlanSource:
             names += [f"pages{child.number}", f"totals{child.number}"]
         names += [row.variable for row in level.loaded_rows]
         names += [item.variable for item in level.loaded]
-        target = level.pattern()
-        loops = [f"[{expression} for {target} in rows]," for expression in level.lists]
+        # The global ids of the rows themselves are in the order of the rows.
+        ids = ", ".join(name for (path, _), name in level.ids.items() if path == ID)
+        loop = (
+            f"{level.pattern()}, {ids} in zip(rows, {ids})" if ids else f"{level.pattern()} in rows"
+        )
+        loops = [f"[{expression} for {loop}]," for expression in level.lists]
         self._functions.append(
             f"def items{level.number}({', '.join(names)}):\n    return ({' '.join(loops)})\n"
         )

@@ -12,7 +12,7 @@ from support.plans import PlannedApi
 from tallied.database import Database, UnitOfWork
 from tallied.models import Comment, Thread
 from tallied.operations.errors import Guard
-from tallied.operations.ids import check_stored_keys, encode_ids, encode_stored_ids
+from tallied.operations.ids import check_stored_keys, encode_ids, encode_stored_ids, unique_keys
 from tallied.schema.ids import encode_id
 
 pytestmark = pytest.mark.sqlite
@@ -136,11 +136,11 @@ async def test_key_is_stored_as_hexadecimal_digits(database: Database) -> None:
 @pytest.mark.parametrize("count", range(len(KEYS) + 1))
 @pytest.mark.parametrize("type_name", ["Author", "Thread", "Comment", "ForumThread"])
 def test_stored_keys_have_ids_of_objects(type_name: str, count: int) -> None:
-    keys = [*KEYS[:count], *KEYS[:1], None]
-    stored = [None if key is None else key.hex for key in keys]
-    expected = {key.hex: encode_id(type_name, key) for key in keys if key is not None}
-    assert encode_stored_ids(type_name, stored) == expected
-    assert {key.hex: id for key, id in encode_ids(type_name, keys).items()} == expected
+    keys = [*KEYS[:count], *KEYS[:1]]
+    expected = [encode_id(type_name, key) for key in keys]
+    assert encode_stored_ids(type_name, [key.hex for key in keys]) == expected
+    assert encode_ids(type_name, keys) == expected
+    assert unique_keys([None, *keys]) == keys[: max(1, count)]
 
 
 @pytest.mark.parametrize(
