@@ -98,7 +98,7 @@ def _listen_to_source(registry: CounterRegistry, root: Mapper[Any]) -> None:
 
 
 def _forbid_class_change(registry: CounterRegistry, family: Mapper[Any]) -> None:
-    """Refuse that a row of `family` turns from one class to another: counters tell them apart."""
+    """Refuse rows of `family` of another class than their objects: counters tell them apart."""
 
     def before_update(mapper: Mapper[Any], connection: object, state: InstanceState[Any]) -> None:
         if family.polymorphic_on is None:
@@ -113,7 +113,20 @@ def _forbid_class_change(registry: CounterRegistry, family: Mapper[Any]) -> None
                 f"delete the object and make a new one."
             )
 
-    event.listen(family.class_, "before_update", before_update, propagate=True, raw=True)
+    def after_insert(mapper: Mapper[Any], connection: object, state: InstanceState[Any]) -> None:
+        if family.polymorphic_on is None or _flush_of(registry, state) is None:
+            return
+        key = mapper.get_property_by_column(family.polymorphic_on).key
+        named = mapper.polymorphic_map.get(state.dict.get(key), mapper)
+        if named is not mapper:
+            raise UncountedStatementError(
+                f"{mapper.class_.__name__}.{key} is {state.dict[key]!r}, which says that the row "
+                f"is of another class: make a {named.class_.__name__}."
+            )
+
+    as_is = {"propagate": True, "raw": True}
+    event.listen(family.class_, "before_update", before_update, **as_is)
+    event.listen(family.class_, "after_insert", after_insert, **as_is)
 
 
 def _listen_to_parent(registry: CounterRegistry, parent: Mapper[Any]) -> None:

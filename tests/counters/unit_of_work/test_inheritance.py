@@ -13,7 +13,7 @@ from support.pairs import assert_verified, counter, install, key, pair, referenc
 from support.staff import LOADING, staff
 
 from tallied.counters import Count, Sum
-from tallied.errors import CounterError
+from tallied.errors import CounterError, UncountedStatementError
 
 
 @pytest.mark.parametrize("form", ["object", "class", "table"])
@@ -45,6 +45,25 @@ def test_delete_of_single_table_parent_counts_its_cascade(engine: Engine, form: 
             session.expunge(parent)
         assert_verified(session, counters)
         assert (club.n, other.n) == (2, 2)
+
+
+@pytest.mark.filterwarnings("ignore:Flushing object .* with incompatible polymorphic identity")
+@pytest.mark.parametrize(("name", "kind"), [("Source", "image"), ("Image", "source")])
+def test_new_row_of_another_class_is_refused(engine: Engine, name: str, kind: str) -> None:
+    identity = {"polymorphic_on": "kind", "polymorphic_identity": "source"}
+    Parent, Source = pair(source={"kind": mapped_column(String), "__mapper_args__": identity})
+    Image: Any = type("Image", (Source,), {"__mapper_args__": {"polymorphic_identity": "image"}})
+    counters, Own = install(engine, Count(Parent.n, via=Image.parent))
+    with Own(engine) as session:
+        session.add_all([parent := Parent(), Image(parent=parent), Source(parent=parent)])
+        session.commit()
+        class_ = Image if name == "Image" else Source
+        session.add(class_(parent=parent, kind=kind))
+        with pytest.raises(UncountedStatementError, match=rf"{name}\.kind is '{kind}'"):
+            session.flush()
+        session.rollback()
+        assert parent.n == 1
+        assert_verified(session, counters)
 
 
 def test_table_update_with_another_class_in_its_where_is_counted(engine: Engine) -> None:
