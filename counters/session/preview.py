@@ -110,6 +110,8 @@ def show(
 
     :param counters: some that share a relationship.
     """
+    if state._deleted:
+        return  # A flush has deleted its row already, and will write nothing of it.
     try:
         old = parent_shown(counters[0], state, {})
         new = parent_shown(counters[0], state, assigned)

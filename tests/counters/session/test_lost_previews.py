@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import inspect
+from sqlalchemy import delete, inspect
 from sqlalchemy.orm import Session, make_transient
-from support.comments import comment, committed_thread
+from support.comments import comment, committed_thread, stored_thread
 from support.recount import assert_exact, shown
 
-from tallied.models import Thread
+from tallied.models import Comment, Thread
 
 
 @pytest.fixture
@@ -70,3 +70,46 @@ def test_expunged_object_keeps_what_it_showed_at_the_rollback(
         savepoint.rollback()
     assert shown(thread)[:2] == (4, 14)
     assert shown(session.get_one(Thread, id))[:2] == (2, 5)
+
+
+def longer_comment(session: Session, thread: Thread) -> Comment:
+    """Load the comments of the thread, and return the one of 3 words."""
+    session.refresh(thread, ["comments"])
+    return next(item for item in thread.comments if item.word_count == 3)
+
+
+@pytest.mark.parametrize("by_statement", [False, True])
+@pytest.mark.parametrize("change", ["remove", "move", "edit"])
+def test_deleted_object_shows_in_no_parent(
+    session: Session, thread: Thread, by_statement: bool, change: str
+) -> None:
+    """Until the commit it is an object of the session still, but no flush will write it."""
+    other = stored_thread(session, 2, 3)
+    deleted = longer_comment(session, thread)
+    assert shown(thread)[:2] == shown(other)[:2] == (2, 5)
+    if by_statement:
+        session.execute(delete(Comment).where(Comment.id == deleted.id))
+    else:
+        session.delete(deleted)
+        session.flush()
+    if change == "remove":
+        thread.comments.remove(deleted)
+    elif change == "move":
+        deleted.thread = other
+    else:
+        deleted.message = "now there are five words"
+    assert (shown(thread)[:2], shown(other)[:2]) == ((1, 2), (2, 5))
+    session.flush()
+    assert_exact(session)
+
+
+def test_deletion_that_is_rolled_back_shows_again(session: Session, thread: Thread) -> None:
+    deleted = longer_comment(session, thread)
+    with session.begin_nested() as savepoint:
+        session.delete(deleted)
+        session.flush()
+        savepoint.rollback()
+    assert shown(thread)[:2] == (2, 5)
+    deleted.message = "four words in it"
+    assert shown(thread)[:2] == (2, 6)
+    assert_exact(session)
