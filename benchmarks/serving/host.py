@@ -6,12 +6,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from sqlalchemy import ColumnElement, or_
 from starlette.applications import Starlette
 
+from tallied.asgi import GC_THRESHOLDS
 from tallied.auth.tokens import encode_token
 from tallied.auth.viewer import Viewer
 from tallied.discussion import Discussion
@@ -43,7 +47,17 @@ def create_app() -> Starlette:
         guests="write",
     )
     discussion = Discussion(settings=settings, policy=Unlocked())
-    return Starlette(routes=discussion.routes(), lifespan=discussion.lifespan)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        # As docs/how-to/deployment.md recommends, and as the server of its own does.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
+        async with discussion.lifespan(app):
+            yield
+
+    return Starlette(routes=discussion.routes(), lifespan=lifespan)
 
 
 def authorization() -> str:
