@@ -70,9 +70,8 @@ def _exactness_test_of(impl: TypeEngine[Any]) -> ExactnessTest:
         if isinstance(inner, (Numeric, *INEXACT)) or getattr(inner, "precision", None) is not None:
             return lambda *_: False
         comes_back = partial(_comes_back, impl, inner, _makes_processors(impl))
-        if ROUND_TRIP_ATTRIBUTE not in vars(
-            type(impl)
-        ):  # A class that inherits it may change values.
+        # A class that inherits the method may change values.
+        if ROUND_TRIP_ATTRIBUTE not in vars(type(impl)):
             return comes_back
         comes_back_always = getattr(impl, ROUND_TRIP_ATTRIBUTE)
         return lambda value, *rest: comes_back_always(value) or comes_back(value, *rest)

@@ -76,9 +76,8 @@ class _CountingExecute:
     def __call__(self, *arguments: Any, **options: Any) -> CursorResult[Any]:
         result = self._execute(*arguments, **options)
         context: Any = getattr(result, "context", None)  # a default is executed to a value
-        if (
-            context is not None and context.isdelete
-        ):  # as it was executed, which a listener may have changed
+        # It tells of the statement as executed, which a listener may have changed.
+        if context is not None and context.isdelete:
             is_complete = result.rowcount == len(context.compiled_parameters)
             for deletions in self.deletions:
                 deletions.count(context.invoked_statement.table, is_complete=is_complete)

@@ -79,7 +79,7 @@ class PendingChanges:
         return connection
 
     def count(self, source: Source, old: RowValues | None, new: RowValues | None) -> None:
-        """Enter that a row of `source` has changed from `old` to `new`; None is not a row."""
+        """Enter that a row of `source` has changed from `old` to `new`; None stands for no row."""
         count_row(self._changes, source.groups, old, new)
 
     def count_or_read(
