@@ -13,6 +13,7 @@ import pytest
 
 import tallied
 from tallied import errors
+from tallied.asgi import GC_THRESHOLDS
 from tallied.discussion import Discussion
 from tallied.host.hooks import Hooks
 from tallied.host.policy import Policy
@@ -66,6 +67,10 @@ def test_shortcuts_of_page_are_those_of_code() -> None:
     names = re.findall(r"`(\w+)`", text)
     shortcuts = {name for name, value in vars(_Shortcuts).items() if isinstance(value, _Write)}
     assert set(names) == shortcuts
+
+
+def test_garbage_thresholds_of_page_are_those_of_code() -> None:
+    assert f"gc.set_threshold{GC_THRESHOLDS}" in read("how-to/deployment")
 
 
 def test_policy_of_page_is_that_of_code() -> None:
